@@ -1,0 +1,23 @@
+"""Fixtures shared by all tests: where the real data lies, and small class tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from segfield.classes import ClassTable
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets beside the checkout; the test is skipped where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data sets are not beside this checkout (shared/data)")
+    return folder
+
+
+@pytest.fixture
+def three_classes() -> ClassTable:
+    return ClassTable(("sky", "road", "car"), ((70, 130, 180), (128, 64, 128), (0, 0, 142)))

@@ -1,7 +1,7 @@
-"""One way to end a benchmark: a JSON line on the terminal, and benchmarks/results/NAME.json with date, machine and commit.
+"""One way to end a benchmark: a JSON line on the terminal, and benchmarks/results/NAME.json with all that led to it.
 
+The file also keeps the date, the machine and the commit.
 Used as `from record import record` by the scripts beside it, which are run as `python benchmarks/SCRIPT.py`.
-"""
 
 from __future__ import annotations
 

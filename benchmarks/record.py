@@ -1,7 +1,8 @@
-"""One way to end a benchmark: a JSON line on the terminal, and benchmarks/results/NAME.json with all that led to it.
+"""One way to end a benchmark: a JSON line on the terminal, and benchmarks/results/NAME.json.
 
-The file also keeps the date, the machine and the commit.
+The file also keeps the date, the machine, the commit and the details.
 Used as `from record import record` by the scripts beside it, which are run as `python benchmarks/SCRIPT.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,78 @@
+"""Which device computes, and with how many threads."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import torch
+
+from segfield.errors import SettingError, did_you_mean
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device named 'auto' (a GPU if there is one), 'cpu', 'cuda', 'cuda:1' or 'mps'.
+
+    Raises:
+        SettingError: if the name is unknown, or no such device is there, with the reason.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise SettingError("device 'mps' asks for an Apple GPU, and there is none here; give --device auto or cpu")
+        return torch.device("mps")
+    match = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if match is None:
+        known = ["auto", "cpu", "cuda", "cuda:0", "mps"]
+        raise SettingError(f"device '{name}' is unknown; {did_you_mean(name, known)}")
+    return _cuda(name, int(match[1]) if match[1] else None)
+
+
+def _cuda(name: str, index: int | None) -> torch.device:
+    if not torch.cuda.is_available():
+        if torch.version.cuda is None and torch.version.hip is None:
+            cause = f"this torch ({torch.__version__}) is built for the CPU alone"
+        else:
+            cause = "torch sees no GPU (no driver, or CUDA_VISIBLE_DEVICES hides it)"
+        raise SettingError(f"device '{name}' asks for a GPU, but {cause}; give --device cpu, or see 'segfield doctor'")
+    count = torch.cuda.device_count()
+    if index is not None and index >= count:
+        raise SettingError(
+            f"device '{name}' asks for GPU {index}, but there are {count}; give cuda:0 to cuda:{count - 1}"
+        )
+    return torch.device("cuda" if index is None else f"cuda:{index}")
+
+
+def usable_cores() -> int:
+    """Cores this process may use: the affinity mask, and the container's quota where there is one (cgroup v2)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores
+
+
+def set_threads(count: int | None = None) -> int:
+    """Give torch `count` threads, or as many as there are usable cores; OMP_NUM_THREADS, where set, has the last word.
+
+    More threads than cores slow a CPU down several times over, and torch does not know of a container's quota.
+
+    Returns:
+        the number set.
+
+    Raises:
+        SettingError: if count is below 1.
+    """
+    if count is not None and count < 1:
+        raise SettingError(f"threads is {count}; give 1 or more")
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    threads = count or (int(asked) if asked.isdigit() and int(asked) > 0 else usable_cores())
+    torch.set_num_threads(threads)
+    return threads

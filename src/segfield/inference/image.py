@@ -1,0 +1,158 @@
+"""One image of any size in, one Segmentation out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segfield.classes import Array
+from segfield.errors import DataError, SettingError
+from segfield.inference.augmented import check_scales
+from segfield.inference.tiles import TiledSegmenter, TilePlan, predict_tiled
+from segfield.segmentation import Segmentation
+
+
+def predict_image(
+    segmenter: TiledSegmenter,
+    image: Array,
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    flips: bool = False,
+    scales: Sequence[float] = (1.0,),
+    blend: str = "probabilities",
+    keep_probabilities: bool = False,
+    keep_entropy: bool = False,
+    name: str = "",
+    on_lines: Callable[[int, int], None] | None = None,
+) -> Segmentation:
+    """Predict an image, by tiles where it is larger than one.
+
+    Args:
+        segmenter: what predicts.
+        image: (C, H, W); one band is shown to a three-band segmenter three times.
+        tile: pixels a side of a tile; 512 on the CPU, 1024 on a GPU by default.
+        overlap: pixels neighbouring tiles share; from the segmenter's receptive margin by default.
+        flips, scales: test-time augmentation.
+        blend: what is averaged where tiles overlap, 'probabilities' or 'logits'.
+        keep_probabilities: keep float16 (K, H, W).
+        keep_entropy: keep float32 (H, W).
+        name: of the image, for files and messages.
+        on_lines: called with (lines finished, lines in all).
+
+    Raises:
+        DataError: if the image's bands do not fit, or it holds NaN.
+        SettingError: if a setting is out of range, or a tile does not fit into memory.
+    """
+    image = fit_bands(image, segmenter.bands, name)
+    plan = plan_for(segmenter, image.shape[1], image.shape[2], tile, overlap, scales)
+    classes = segmenter.classes
+    labels = np.empty(image.shape[1:], dtype=classes.dtype)
+    entropy = np.empty(labels.shape, dtype=np.float32) if keep_entropy else None
+    kept = np.empty((len(classes), *labels.shape), dtype=np.float16) if keep_probabilities else None
+
+    def consume(top: int, probabilities: Tensor) -> None:
+        lines = slice(top, top + probabilities.shape[1])
+        labels[lines] = probabilities.argmax(dim=0).cpu().numpy()
+        if entropy is not None:
+            entropy[lines] = _entropy(probabilities).cpu().numpy()
+        if kept is not None:
+            kept[:, lines] = probabilities.half().cpu().numpy()
+        if on_lines is not None:
+            on_lines(lines.stop, plan.height)
+
+    try:
+        predict_tiled(
+            segmenter.window_logits, image, len(classes), plan, consume,
+            device=segmenter.device, blend=blend, flips=flips, scales=scales,
+        )  # fmt: skip
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        smaller = max(plan.tile_height, plan.tile_width) // 2
+        where = f"image '{name}'" if name else "the image"
+        raise SettingError(
+            f"{where} ({plan.height}×{plan.width}) in tiles of {plan.tile_height}×{plan.tile_width} does not fit into "
+            f"the memory of {segmenter.device}; give --tile {smaller}"
+        ) from error
+    return Segmentation(labels, classes, probabilities=kept, name=name, kept_entropy=entropy)
+
+
+def tiling_for(
+    segmenter: TiledSegmenter, tile: int | None = None, overlap: int | None = None, scales: Sequence[float] = (1.0,)
+) -> tuple[int, int, int]:
+    """(tile, overlap, margin) in pixels, with defaults filled in.
+
+    The margin is the segmenter's receptive margin, more where the image is also seen smaller. By default it is at most
+    an eighth of the tile: deep networks use little of what they could see, and larger overlaps double the work.
+
+    Raises:
+        SettingError: if tile or overlap is out of range.
+    """
+    check_scales(scales)
+    if tile is None:
+        tile = 512 if torch.device(segmenter.device).type == "cpu" else 1024
+    if tile < 2 * segmenter.stride:
+        raise SettingError(f"tile is {tile} pixels; give {2 * segmenter.stride} or more")
+    margin = math.ceil(segmenter.receptive_margin / min(1.0, *scales))
+    if overlap is None:
+        margin = min(margin, tile // 8)
+        overlap = math.ceil((2 * margin + max(segmenter.stride // 2, 1)) / segmenter.stride) * segmenter.stride
+    if not 1 <= overlap <= tile - segmenter.stride:
+        raise SettingError(f"overlap is {overlap} pixels; with tiles of {tile}, give 1 to {tile - segmenter.stride}")
+    return tile, overlap, max(0, min(margin, (overlap - max(segmenter.stride // 2, 1)) // 2))
+
+
+def plan_for(
+    segmenter: TiledSegmenter,
+    height: int,
+    width: int,
+    tile: int | None = None,
+    overlap: int | None = None,
+    scales: Sequence[float] = (1.0,),
+) -> TilePlan:
+    """The tiles `predict_image` cuts an image of this size into."""
+    tile, overlap, margin = tiling_for(segmenter, tile, overlap, scales)
+    return TilePlan.of(height, width, tile, margin, overlap, segmenter.stride)
+
+
+def fit_bands(image: Array, bands: int, name: str = "") -> Array:
+    """(C, H, W) → (bands, H, W), without a copy: grey is repeated for RGB, RGB of equal bands serves as grey.
+
+    Raises:
+        DataError: if the bands do not fit otherwise.
+    """
+    where = f"'{name}'" if name else "the image"
+    if image.ndim != 3 or 0 in image.shape:
+        raise DataError(f"{where} must be an array (C, H, W) with pixels; found {image.shape}")
+    found = image.shape[0]
+    if found == bands:
+        return image
+    if found == 1 and bands == 3:
+        return np.broadcast_to(image, (3, *image.shape[1:]))
+    if bands == 1 and found == 3 and all(np.array_equal(image[0], image[i]) for i in (1, 2)):
+        return image[:1]
+    raise DataError(
+        f"{where} has {found} {'band' if found == 1 else 'bands'}, the segmenter wants {bands}; "
+        "give images like those it was trained on, or convert them"
+    )
+
+
+def _entropy(probabilities: Tensor) -> Tensor:
+    """(K, lines, W) → (lines, W): −Σ p log p / log K."""
+    if len(probabilities) == 1:
+        return torch.zeros_like(probabilities[0])
+    return (-torch.xlogy(probabilities, probabilities).sum(dim=0) / math.log(len(probabilities))).clamp_(0, 1)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    words = str(error).lower()
+    return (
+        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        or "not enough memory" in words
+        or "can't allocate" in words
+    )

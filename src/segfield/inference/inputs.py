@@ -1,0 +1,129 @@
+"""What is to be predicted: files, folders and globs → images with the names their outputs get."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from segfield.errors import DataError, SettingError, did_you_mean
+
+_WILD = "*?["
+
+
+class Input(NamedTuple):
+    """An image file, and the name of its outputs: its place below the inputs' common folder, '/' between folders."""
+
+    file: Path
+    name: str
+
+
+class Inputs(NamedTuple):
+    """All images found, and the folder their names are relative to."""
+
+    images: list[Input]
+    base: Path
+
+
+def find_inputs(inputs: Sequence[str | Path], out: Path, suffixes: frozenset[str]) -> Inputs:
+    """Find the images. Folders are searched with all below them; hidden files and the folder `out` are passed over.
+
+    Names mirror the sub-folders, so equal file names in different folders stay apart; files of one folder that differ
+    only in their endings ('a.jpg', 'a.png') keep the ending in their names.
+
+    Args:
+        inputs: files, folders, or globs ('photos/**/*.jpg').
+        out: where outputs go.
+        suffixes: endings of image files, in small letters, as '.png'.
+
+    Raises:
+        DataError: if an input does not exist or holds no image.
+    """
+    if not inputs:
+        raise DataError("no image is given; name files, folders or globs")
+    roots: list[Path] = []
+    files: dict[Path, None] = {}
+    for given in inputs:
+        root, found = _expand(str(given), out.resolve(), suffixes)
+        roots.append(root)
+        files.update(dict.fromkeys(found))
+    base = _common(roots)
+    relative = {file: _below(file, base) for file in files}
+    stems = Counter(path.with_suffix("").as_posix().casefold() for path in relative.values())
+    images = []
+    for file, path in relative.items():
+        alone = stems[path.with_suffix("").as_posix().casefold()] == 1
+        images.append(Input(file, (path.with_suffix("") if alone else path).as_posix()))
+    return Inputs(images, base)
+
+
+def take_part(images: Sequence[Input], part: str | None) -> list[Input]:
+    """Part 'i/n' of the images, i from 1: every n-th, so that parts are alike and together are the whole.
+
+    Raises:
+        SettingError: if `part` is not of that form.
+    """
+    if part is None:
+        return list(images)
+    i, _, n = part.partition("/")
+    if not (i.strip().isdecimal() and n.strip().isdecimal() and 1 <= int(i) <= int(n)):
+        raise SettingError(f"part '{part}' is not understood; give i/n with i from 1 to n, e.g. 1/4")
+    return list(images)[int(i) - 1 :: int(n)]
+
+
+def _expand(given: str, out: Path, suffixes: frozenset[str]) -> tuple[Path, list[Path]]:
+    """(the folder names are relative to, the images) of one input."""
+    path = Path(given).expanduser()
+    if path.is_dir():
+        found = _images_below(path, out, suffixes)
+        if not found:
+            raise DataError(f"folder '{given}' holds no image; images end in {', '.join(sorted(suffixes))}")
+        return path.resolve(), found
+    if path.exists():
+        return path.parent.resolve(), [path.parent.resolve() / path.name]
+    if any(letter in given for letter in _WILD):
+        return _glob(given, out, suffixes)
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, siblings[:2000]).split("? ")[0] if siblings else ""
+    close = f" ({hint}?)" if hint.startswith("did you mean") else ""
+    raise DataError(f"there is no file or folder '{given}'{close}; give image files, folders or globs")
+
+
+def _glob(pattern: str, out: Path, suffixes: frozenset[str]) -> tuple[Path, list[Path]]:
+    parts = Path(pattern).expanduser().parts
+    fixed = [part for i, part in enumerate(parts) if not any(letter in "".join(parts[: i + 1]) for letter in _WILD)]
+    root = Path(*fixed).resolve() if fixed else Path.cwd()
+    # Not Path.glob: it takes no absolute patterns.
+    matched = glob.glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
+    matches = [Path(match).absolute() for match in sorted(matched)]
+    found = [path for path in matches if path.is_file() and path.suffix.lower() in suffixes]
+    found = [path for path in found if not path.resolve().is_relative_to(out)]
+    if not found:
+        raise DataError(f"nothing that '{pattern}' matches is an image; images end in {', '.join(sorted(suffixes))}")
+    return root, [root / os.path.relpath(path, root) for path in found]
+
+
+def _images_below(folder: Path, out: Path, suffixes: frozenset[str]) -> list[Path]:
+    found = []
+    for here, folders, names in os.walk(folder.resolve()):
+        inside = Path(here)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and (inside / name).resolve() != out)
+        # '._a.jpg' is what macOS leaves beside 'a.jpg' on foreign disks: not an image.
+        found += [inside / n for n in sorted(names) if not n.startswith(".") and Path(n).suffix.lower() in suffixes]
+    return found
+
+
+def _common(roots: Sequence[Path]) -> Path:
+    try:
+        return Path(os.path.commonpath(roots))
+    except ValueError:  # different drives
+        return Path()
+
+
+def _below(file: Path, base: Path) -> Path:
+    if file.is_relative_to(base) and base.parts:
+        return file.relative_to(base)
+    return Path(file.drive.rstrip(":"), *file.parts[1:])

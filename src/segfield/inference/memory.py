@@ -1,0 +1,145 @@
+"""How much memory a prediction will take, said before it starts."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from segfield.inference.augmented import WindowLogits
+from segfield.inference.tiles import LINES_AT_ONCE, TilePlan
+
+_PROBE = 128  # pixels a side: large enough that padding to the stride does not count, small enough to cost nothing
+
+
+class Peak(NamedTuple):
+    """Bytes beyond the image itself and the loaded segmenter.
+
+    Attributes:
+        on_device: lines being blended, and a tile's passage through the classifier; on the GPU, if there is one.
+        result: labels and what else is kept of the whole image, in main memory.
+        saving: pictures made after prediction, in main memory.
+    """
+
+    on_device: int
+    result: int
+    saving: int = 0
+
+    @property
+    def total(self) -> int:
+        """The most at one time, where device and main memory are the same: saving begins when the tiles are gone."""
+        return self.result + max(self.on_device, self.saving)
+
+
+def peak_bytes(
+    plan: TilePlan,
+    classes: int,
+    network_bytes_per_pixel: float,
+    *,
+    bands: int = 3,
+    keep_probabilities: bool = False,
+    keep_entropy: bool = False,
+    saving: Collection[str] = (),
+    scales: Sequence[float] = (1.0,),
+    batch: int = 1,
+) -> Peak:
+    """The memory of `predict_tiled` and what `predict_image` keeps.
+
+    Args:
+        plan: the tiles.
+        classes: K.
+        network_bytes_per_pixel: from `network_bytes_per_pixel(...)`.
+        bands: C.
+        keep_probabilities: float16 (K, H, W) is kept.
+        keep_entropy: float32 (H, W) is kept.
+        saving: kinds that will be saved; an overlay needs four pictures (the view, the drawing, and the encoder's two).
+        scales: of test-time augmentation.
+        batch: tiles at once.
+    """
+    pixels = plan.height * plan.width
+    held = classes * plan.tile_height * plan.width * 4
+    tile_pixels = batch * plan.tile_height * plan.tile_width
+    largest = max(1.0, max(scales)) ** 2
+    in_tile = tile_pixels * (bands * 4 + max(network_bytes_per_pixel * largest, classes * 8 * largest))
+    averaging = tile_pixels * classes * 4 if len(scales) > 1 or scales[0] != 1.0 else 0
+    lines = min(LINES_AT_ONCE, plan.tile_height) * plan.width * (8 + (classes * 12 if keep_entropy else 0))
+    result = pixels * ((1 if classes <= 255 else 4) + 4 * keep_entropy + 2 * classes * keep_probabilities)
+    pictures = pixels * 13 if "overlay" in saving else 0
+    return Peak(held + int(max(in_tile + averaging, lines)), result, pictures)
+
+
+def network_bytes_per_pixel(
+    window_logits: WindowLogits, bands: int, device: torch.device | str = "cpu", size: int = _PROBE
+) -> float:
+    """Peak bytes of tensors alive at once while the classifier runs on a small black tile, for each pixel of the tile.
+
+    Counted where tensors are made, so the same on every device; what kernels take for themselves is not seen.
+    """
+    tile = torch.zeros((1, bands, size, size), device=device)
+    with torch.inference_mode(), _LiveBytes() as counted:
+        window_logits(tile)
+    return float(counted.peak / size**2)
+
+
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the storages made inside it and takes off those released."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = 0
+        self._known: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = {
+            leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)
+        }
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and leaf.untyped_storage()._cdata not in given:
+                self._count(leaf.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+
+        def released(_: object) -> None:
+            self.live -= size
+            del self._known[key]
+
+        self._known[key] = weakref.ref(storage, released)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+
+
+def available_bytes(device: torch.device | str = "cpu") -> int | None:
+    """Memory free on the device now, or None where the system does not say."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123 (a kernel file, read line by line)
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def in_words(count: float) -> str:
+    """Bytes as people say them: '812 MiB', '1.4 GiB'."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(count / 2**20, 0.1):.3g} MiB"

@@ -1,0 +1,127 @@
+"""The folder predictions go to: which settings it was made with, and which images are complete."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segfield.classes import ClassTable
+from segfield.data.files import unreadable, unwritable, write_text
+from segfield.data.images import write_png
+from segfield.drawing import draw_legend
+from segfield.errors import SettingError
+from segfield.inference.inputs import Input
+from segfield.segmentation import KINDS, output_file
+
+SETTINGS_FILE = "predict.json"
+LEGEND_FILE = "legend.png"
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """Where outputs go.
+
+    An image is complete when all its outputs are there and none is older than the image itself: outputs are written
+    whole or not at all, so nothing else has to be kept, and several processes can fill one folder.
+
+    Attributes:
+        folder: its path.
+        kinds: what is saved of each image.
+    """
+
+    folder: Path
+    kinds: tuple[str, ...]
+
+    def outputs(self, image: Input) -> list[Path]:
+        """The files of one image, whether they are there or not."""
+        return [output_file(self.folder, kind, image.name) for kind in self.kinds]
+
+    def is_complete(self, image: Input) -> bool:
+        """Whether nothing is left to do for an image."""
+        try:
+            made = image.file.stat().st_mtime
+            return all(file.stat().st_mtime >= made for file in self.outputs(image))
+        except OSError:
+            return False
+
+    def open(
+        self, settings: Mapping[str, Any], base: Path, images: Sequence[Input], mine: Sequence[Input], overwrite: bool
+    ) -> None:
+        """Begin or go on: write the settings, or compare them with those the folder was made with.
+
+        Args:
+            settings: what results depend on; JSON-able.
+            base: the folder image names are relative to.
+            images: all images of the job, and
+            mine: those of this part of it; with `overwrite`, their outputs are removed.
+            overwrite: begin anew even if the folder was made with other settings.
+
+        Raises:
+            SettingError: if the folder was made with other settings, or holds such files of other origin, and
+                `overwrite` is not given.
+        """
+        wanted = {**settings, "images_of": _relative(base, self.folder)}
+        found = self._settings()
+        differing = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key)) if found else []
+        if differing and not overwrite:
+            told = "; ".join(
+                f"{key.replace('_', ' ')}: {found.get(key)} there, {wanted.get(key)} now" for key in differing
+            )
+            raise SettingError(
+                f"folder '{self.folder}' holds predictions of other settings ({told}); "
+                "give another --out, or --overwrite to make them anew"
+            )
+        if not found and not overwrite:
+            self._refuse_foreign(images)
+        if overwrite:
+            self._remove(images if differing or not found else mine)
+        if found != wanted:
+            write_text(self.folder / SETTINGS_FILE, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
+
+    def write_legend(self, classes: ClassTable) -> Path:
+        """The picture of class colours and names, beside the outputs."""
+        file = self.folder / LEGEND_FILE
+        write_png(file, draw_legend(classes))
+        return file
+
+    def _settings(self) -> dict[str, Any]:
+        file = self.folder / SETTINGS_FILE
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except NotADirectoryError as error:
+            raise SettingError(f"--out '{self.folder}' is a file or lies in one; name a folder") from error
+        except (OSError, ValueError) as error:
+            raise unreadable(file, error, "settings") from error
+        return found if isinstance(found, dict) else {"settings": found}
+
+    def _refuse_foreign(self, images: Sequence[Input]) -> None:
+        there = next((file for image in images for file in self.outputs(image) if file.exists()), None)
+        if there is not None:
+            raise SettingError(
+                f"'{there}' is there already, in a folder without {SETTINGS_FILE}, so not made by this command; "
+                "give another --out, or --overwrite to replace it"
+            )
+
+    def _remove(self, images: Sequence[Input]) -> None:
+        # Whatever stood there came of other settings: were it left, a run stopped half-way would take it for its own.
+        for image in images:
+            for kind in KINDS:
+                file = output_file(self.folder, kind, image.name)
+                try:
+                    file.unlink(missing_ok=True)
+                except OSError as error:
+                    raise unwritable(file, error) from error
+
+
+def _relative(base: Path, folder: Path) -> str:
+    """The way from the results to the images: stays true when both move together, or are mounted elsewhere."""
+    try:
+        return Path(os.path.relpath(base, folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return base.as_posix()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segfield.classes import Array
+from segfield.data.class_weights import enet_weights, median_frequency_weights
 from segfield.errors import DataError, SettingError, did_you_mean
 
 Weights = npt.NDArray[np.float32]
@@ -21,7 +22,7 @@ class ClassCounts:
 
     Attributes:
         pixels: (K,) int64, pixels of each class.
-        image_pixels: (K,) int64, all pixels that are not ignored, of the images where the class occurs.
+        image_pixels: (K,) int64, all pixels, ignored ones included, of the images where the class occurs.
     """
 
     pixels: npt.NDArray[np.int64]
@@ -49,25 +50,18 @@ def count_classes(label_maps: Iterable[Array], classes: int, ignored_id: int) ->
             )
         here = np.bincount(known, minlength=classes)
         pixels += here
-        image_pixels[here > 0] += known.size
+        image_pixels[here > 0] += labels.size
     return ClassCounts(pixels, image_pixels)
 
 
 def median_frequency(counts: ClassCounts) -> Weights:
-    """median(f) / f_c, f_c = pixels of c ÷ known pixels of the images where c occurs (Eigen & Fergus 2015; SegNet).
-
-    A class that never occurs takes no part in the median and gets weight 0.
-    """
-    found = counts.pixels > 0
-    frequency = counts.pixels[found] / counts.image_pixels[found]
-    weights = np.zeros(len(counts.pixels), dtype=np.float32)
-    weights[found] = np.median(frequency) / frequency if found.any() else 0
-    return weights
+    """median(f) / f_c, f_c = pixels of c ÷ pixels of the images where c occurs; 0 for a class that never occurs."""
+    return median_frequency_weights(counts.pixels, counts.image_pixels).astype(np.float32)
 
 
 def enet(counts: ClassCounts) -> Weights:
-    """1 / ln(1.02 + p_c), p_c the class's share of all known pixels (Paszke et al. 2016): between 1.4 and 50.5."""
-    return (1 / np.log(1.02 + counts.share)).astype(np.float32)
+    """1 / ln(1.02 + p_c), p_c the class's share of all known pixels: 1.4 to 50.5; 0 for a class that never occurs."""
+    return enet_weights(counts.pixels).astype(np.float32)
 
 
 def inverse(counts: ClassCounts) -> Weights:

@@ -29,8 +29,8 @@ def cross_entropy(
         ignored_id: the label that does not count.
         class_weights: (K,), 0 or more.
         pixel_weights: (B, H, W), 0 or more, e.g. U-Net's border weight map.
-        label_smoothing: 0..1; this share of the target is spread evenly over all classes (the pixel keeps one weight, its
-            label's).
+        label_smoothing: 0..1; this share of the target is spread evenly over all classes, the pixel keeping its one
+            weight.
 
     Returns:
         A scalar.

@@ -1,0 +1,62 @@
+"""Classifiers by name: image (B, C, H, W) → logits (B, K, H, W) at the image's own size, for any H and W."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from segfield.errors import SettingError, did_you_mean
+from segfield.models.classifier import Classifier
+
+BRIDGE_MARK = ":"
+
+
+def _unet(**settings: Any) -> Classifier:
+    from segfield.models.unet import UNet
+
+    return UNet(**settings)
+
+
+def _unet_padded(**settings: Any) -> Classifier:
+    from segfield.models.unet import PaddedUNet
+
+    return PaddedUNet(**settings)
+
+
+CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
+    "unet": _unet,
+    "unet_padded": _unet_padded,
+}
+
+
+def build_classifier(
+    name: str, bands: int, classes: int, weights: str | None = None, options: Mapping[str, Any] | None = None
+) -> Classifier:
+    """A classifier by its name, or DECODER:ENCODER, e.g. `deeplabv3plus:mobilenetv2_100` (any timm encoder).
+
+    Args:
+        name: a key of `CLASSIFIERS`, or DECODER:ENCODER.
+        bands: C, channels of the image.
+        classes: K.
+        weights: for encoders, None, 'imagenet' (timm's hub) or the path of a safetensors file.
+        options: keyword arguments of the network, e.g. {'width': 32}.
+
+    Raises:
+        SettingError: if the name, an option or the weights are not known.
+    """
+    given = dict(options or {})
+    try:
+        if BRIDGE_MARK in name:
+            from segfield.models.bridge import bridged_classifier
+
+            return bridged_classifier(name, bands=bands, classes=classes, weights=weights, **given)
+        if name not in CLASSIFIERS:
+            from segfield.models.bridge import DECODERS
+
+            known = [*CLASSIFIERS, *(f"{decoder}:ENCODER" for decoder in DECODERS)]
+            raise SettingError(f"there is no model '{name}'; {did_you_mean(name, known)}")
+        if weights is not None:
+            raise SettingError(f"model '{name}' has no pretrained encoder; leave out --weights, or use DECODER:ENCODER")
+        return CLASSIFIERS[name](bands=bands, classes=classes, **given)
+    except TypeError as error:
+        raise SettingError(f"model '{name}' does not take these options {given}: {error}") from error

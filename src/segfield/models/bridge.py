@@ -1,0 +1,154 @@
+"""The bridge to segmentation-models-pytorch's decoders on any timm encoder, named DECODER:ENCODER."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from segfield.errors import FileFormatError, SettingError, did_you_mean
+from segfield.models.classifier import Classifier, pad_to_multiple
+from segfield.models.depthwise import speed_up_depthwise
+
+DECODERS = (
+    "unet",
+    "unetplusplus",
+    "manet",
+    "linknet",
+    "fpn",
+    "pspnet",
+    "deeplabv3",
+    "deeplabv3plus",
+    "pan",
+    "upernet",
+    "segformer",
+    "dpt",
+)
+
+
+class BridgedClassifier(Classifier):
+    """A decoder of segmentation-models-pytorch on a timm encoder; pads to multiples of 32 inside, crops after."""
+
+    stride = 32
+    margin = 64
+
+    def __init__(self, network: nn.Module, bands: int, classes: int) -> None:
+        super().__init__(bands, classes)
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        return self.network(pad_to_multiple(image, self.stride))[..., :height, :width]  # type: ignore[no-any-return]
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        return list(self.network.encoder.parameters())  # type: ignore[union-attr,arg-type]
+
+
+def bridged_classifier(
+    name: str, bands: int, classes: int, weights: str | None = None, **options: Any
+) -> BridgedClassifier:
+    """Build DECODER:ENCODER.
+
+    Args:
+        name: e.g. `deeplabv3plus:mobilenetv2_100`.
+        bands: C; the first convolution's weights are adapted where it is not 3 (timm's rule: summed or repeated).
+        classes: K.
+        weights: None, 'imagenet' (fetched by timm), or the path of a safetensors file of the encoder.
+        options: of the decoder (`decoder_channels`, `encoder_output_stride`, …) or the encoder (`pad_type`, …).
+
+    Raises:
+        SettingError: for an unknown decoder or encoder, or weights that cannot be had.
+    """
+    import segmentation_models_pytorch as smp
+    import timm
+
+    decoder, _, encoder = name.partition(":")
+    if decoder not in DECODERS:
+        raise SettingError(f"there is no decoder '{decoder}'; {did_you_mean(decoder, DECODERS)}")
+    if not timm.is_model(encoder):
+        near = timm.list_models(f"*{encoder[:6]}*")[:8] if encoder else []
+        raise SettingError(f"timm has no encoder '{encoder}'; {did_you_mean(encoder, near or ['mobilenetv2_100', 'resnet34'])}")
+    from_hub = weights == "imagenet"
+    try:
+        network = smp.create_model(
+            decoder,
+            encoder_name=f"tu-{encoder}",
+            encoder_weights="imagenet" if from_hub else None,
+            in_channels=bands,
+            classes=classes,
+            **options,
+        )
+    except (OSError, RuntimeError) as error:
+        if not from_hub:
+            raise
+        raise SettingError(
+            f"the ImageNet weights of '{encoder}' could not be fetched ({_first_line(error)}); "
+            "give --weights FILE.safetensors, or --weights none to train from scratch"
+        ) from error
+    except (ValueError, AssertionError) as error:
+        raise SettingError(f"'{name}' cannot be built: {_first_line(error)}; see the network's options") from error
+    if weights is not None and not from_hub:
+        load_encoder_file(network.encoder.model, Path(weights), bands)
+    classifier = BridgedClassifier(network, bands, classes)
+    if weights is not None and bands == 3:
+        published = timm.get_pretrained_cfg(encoder)
+        classifier.mean, classifier.std = tuple(published.mean), tuple(published.std)
+    speed_up_depthwise(classifier)
+    return classifier
+
+
+def load_encoder_file(encoder: nn.Module, path: Path, bands: int) -> None:
+    """Load a timm encoder's weights from a safetensors file; the classification head in it is not wanted.
+
+    Raises:
+        SettingError: if the file is not there or not safetensors.
+        FileFormatError: if its tensors are of another network.
+    """
+    from timm.models import adapt_input_conv
+
+    tensors = read_safetensors(path)
+    own = encoder.state_dict()
+    for key, value in own.items():
+        theirs = tensors.get(key)
+        if theirs is not None and theirs.shape != value.shape and theirs.ndim == 4 and theirs.shape[1] == 3:
+            tensors[key] = adapt_input_conv(bands, theirs)
+    wanted = [key for key in own if not key.endswith("num_batches_tracked")]
+    missing = [key for key in wanted if key not in tensors]
+    unlike = [key for key in wanted if key in tensors and tensors[key].shape != own[key].shape]
+    if missing or unlike:
+        raise FileFormatError(
+            f"{path} holds weights of another encoder: {len(missing)} tensors are missing and {len(unlike)} have another "
+            f"shape (first: {(missing + unlike)[0]}); give the file of the encoder named after the colon"
+        )
+    encoder.load_state_dict({key: tensors[key] for key in own if key in tensors}, strict=False)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file. Pickles (.pth, .pt, .ckpt) are refused: reading one can run any code.
+
+    Raises:
+        SettingError: if the file is missing or is a pickle.
+        FileFormatError: if it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise SettingError(f"there is no weights file {path}; give 'imagenet', 'none' or the path of a safetensors file")
+    if path.suffix != ".safetensors":
+        raise SettingError(
+            f"{path} is not a .safetensors file, and pickled weights are not opened because they can run code; "
+            "convert them first, e.g. with safetensors.torch.save_file on a machine where you trust them"
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise FileFormatError(f"{path} is not a whole safetensors file ({_first_line(error)}); fetch it again") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+

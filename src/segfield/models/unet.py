@@ -1,0 +1,137 @@
+"""U-Net (Ronneberger, Fischer, Brox 2015, arXiv:1505.04597): the paper's valid form, and a padded form with batch norm."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from segfield.errors import SettingError
+from segfield.models.classifier import Classifier, pad_by, pad_to_multiple
+
+
+class UNet(Classifier):
+    """The paper's network: five levels, 64 to 1024 channels, two 3×3 valid convolutions a level, 572² → 388².
+
+    31,030,658 parameters at one band and two classes. `valid_logits` is the network of the paper; `forward` mirrors the
+    image at its border (the paper's overlap-tile strategy), so that logits come at the image's size. Weights start as
+    N(0, √(2/N)), N incoming connections (section 3); dropout 0.5 at the end of the contracting path (its place, after
+    the fourth and fifth level, is from a later re-implementation, not the paper).
+
+    Args:
+        bands: C.
+        classes: K.
+        width: channels of the first level; 64 in the paper.
+        dropout: probability at the end of the contracting path.
+    """
+
+    stride = 16
+    margin = 96  # 92 in the paper, up to the next multiple of the stride
+
+    def __init__(self, bands: int, classes: int, width: int = 64, dropout: float = 0.5) -> None:
+        super().__init__(bands, classes)
+        widths = _level_widths(width)
+        self.down = nn.ModuleList(
+            _conv_pair(c_in, c_out, padding=0, norm=False) for c_in, c_out in zip([bands, *widths], widths)
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout(dropout)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(c, c // 2, 2, stride=2) for c in widths[:0:-1])
+        self.merge = nn.ModuleList(_conv_pair(c, c // 2, padding=0, norm=False) for c in widths[:0:-1])
+        self.classify = nn.Conv2d(widths[0], classes, 1)
+        self.apply(_he_normal)
+
+    def valid_logits(self, x: Tensor) -> Tensor:
+        """(B, C, n, m), n and m ≡ 12 (mod 16) and ≥ 188 → (B, K, n − 184, m − 184): section 2 of the paper."""
+        skips = []
+        for level, convs in enumerate(self.down):
+            x = convs(self.pool(x) if level else x)
+            if level >= len(self.down) - 2:
+                x = self.dropout(x)
+            skips.append(x)
+        skips.pop()
+        for up, merge in zip(self.up, self.merge):
+            x = up(x)
+            x = merge(torch.cat([_crop_centre(skips.pop(), x.shape[-2], x.shape[-1]), x], dim=1))
+        return self.classify(x)  # type: ignore[no-any-return]
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        # 92 of context on each side, then up to the next admissible size, output = input − 184 ≡ 4 (mod 16)
+        extra_h, extra_w = (4 - height) % 16, (4 - width) % 16
+        padded = pad_by(image, 92, 92 + extra_w, 92, 92 + extra_h)
+        return self.valid_logits(padded)[..., :height, :width]
+
+
+class PaddedUNet(Classifier):
+    """U-Net with 3×3 convolutions padded by one and batch norm after each: the form most practitioners train today.
+
+    Args:
+        bands: C.
+        classes: K.
+        width: channels of the first level.
+        levels: resolutions, 2 to 6; each level halves the size and doubles the channels.
+        dropout: probability in the deepest level.
+    """
+
+    margin = 96
+
+    def __init__(self, bands: int, classes: int, width: int = 32, levels: int = 5, dropout: float = 0.0) -> None:
+        super().__init__(bands, classes)
+        if not 2 <= levels <= 6:
+            raise SettingError(f"unet_padded has 2 to 6 levels; {levels} were asked for")
+        widths = _level_widths(width, levels)
+        self.stride = 2 ** (levels - 1)
+        self.down = nn.ModuleList(
+            _conv_pair(c_in, c_out, padding=1, norm=True) for c_in, c_out in zip([bands, *widths], widths)
+        )
+        self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout(dropout)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(c, c // 2, 2, stride=2) for c in widths[:0:-1])
+        self.merge = nn.ModuleList(_conv_pair(c, c // 2, padding=1, norm=True) for c in widths[:0:-1])
+        self.classify = nn.Conv2d(widths[0], classes, 1)
+        self.apply(_he_normal)
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        x = pad_to_multiple(image, self.stride)
+        skips = []
+        for level, convs in enumerate(self.down):
+            x = convs(self.pool(x) if level else x)
+            skips.append(x)
+        x = self.dropout(skips.pop())
+        for up, merge in zip(self.up, self.merge):
+            x = merge(torch.cat([skips.pop(), up(x)], dim=1))
+        return self.classify(x)[..., :height, :width]  # type: ignore[no-any-return]
+
+
+def _level_widths(width: int, levels: int = 5) -> list[int]:
+    if not 1 <= width <= 512:
+        raise SettingError(f"width is the channels of the first level, 1 to 512; found {width}")
+    return [width * 2**level for level in range(levels)]
+
+
+def _conv_pair(c_in: int, c_out: int, padding: int, norm: bool) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for c in (c_in, c_out):
+        layers.append(nn.Conv2d(c, c_out, 3, padding=padding, bias=not norm))
+        if norm:
+            layers.append(nn.BatchNorm2d(c_out))
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def _crop_centre(x: Tensor, height: int, width: int) -> Tensor:
+    top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
+    return x[..., top : top + height, left : left + width]
+
+
+def _he_normal(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        incoming = module.in_channels * math.prod(module.kernel_size)
+        if isinstance(module, nn.ConvTranspose2d):
+            incoming //= math.prod(module.stride)  # each output pixel of a 2×2, stride 2 layer meets one tap
+        nn.init.normal_(module.weight, std=math.sqrt(2 / incoming))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

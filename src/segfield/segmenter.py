@@ -1,0 +1,219 @@
+"""Segmenter: image in, Segmentation out. One safetensors file holds the weights and, as JSON, all that is needed to use them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import segfield
+from segfield.classes import Array, ClassTable
+from segfield.data.files import write_atomically
+from segfield.errors import DataError, FileFormatError, SegfieldError
+from segfield.inference.devices import pick_device
+from segfield.inference.image import predict_image
+from segfield.models import build_classifier
+from segfield.models.classifier import Classifier
+from segfield.segmentation import Segmentation
+
+FORMAT_VERSION = 1
+_KEY = "segfield"
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Input scaling by band: (image − mean) / std, in the files' own units (0..255 for uint8)."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) raw values → scaled float32."""
+        mean = torch.tensor(self.mean, device=image.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=image.device).view(-1, 1, 1)
+        return (image.float() - mean) / std
+
+
+@dataclass(frozen=True)
+class ClassifierSpec:
+    """What rebuilds a classifier without its weights: the arguments of `build_classifier`."""
+
+    name: str
+    bands: int
+    classes: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Segmenter:
+    """Predicts: classifier + classes + input scaling, saved as one file that needs nothing else.
+
+    Args:
+        classifier: the network; put in evaluation mode.
+        spec: what rebuilds it.
+        classes: the class table; its length is the network's K.
+        scaling: input scaling in the files' own units.
+        facts: anything worth keeping beside the weights (scores, recipe, versions); JSON-able.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        spec: ClassifierSpec,
+        classes: ClassTable,
+        scaling: Scaling,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        if spec.classes != len(classes):
+            raise DataError(
+                f"the network has {spec.classes} classes but the class table has {len(classes)}; "
+                "use the class table the segmenter was trained with, or train anew"
+            )
+        self.classifier = classifier.eval()
+        self.spec = spec
+        self.classes = classes
+        self.scaling = scaling
+        self.facts = dict(facts or {})
+
+    @property
+    def bands(self) -> int:
+        """C: bands an image must have."""
+        return self.spec.bands
+
+    @property
+    def stride(self) -> int:
+        """Tile origins are multiples of it, in pixels."""
+        return self.classifier.stride
+
+    @property
+    def receptive_margin(self) -> int:
+        """Pixels at a tile's edge whose prediction lacks context."""
+        return self.classifier.margin
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.classifier.parameters()).device
+
+    def to(self, device: str | torch.device) -> Segmenter:
+        """Move the weights; returns the segmenter itself."""
+        self.classifier.to(device)
+        return self
+
+    @torch.inference_mode()
+    def window_logits(self, tiles: Tensor) -> Tensor:
+        """(B, C, h, w) raw image values, any size → (B, K, h, w) float32 logits, on the segmenter's device."""
+        x = self.scaling(tiles.to(self.device)).contiguous(memory_format=torch.channels_last)
+        return self.classifier(x).float()  # type: ignore[no-any-return]
+
+    def __call__(
+        self,
+        image: Array,
+        *,
+        name: str = "",
+        tile: int | None = None,
+        flips: bool = False,
+        scales: Sequence[float] = (1.0,),
+        probabilities: bool = False,
+    ) -> Segmentation:
+        """Predict one image of any size, by overlapping tiles where it is larger than one.
+
+        Args:
+            image: (C, H, W), in the range of the files trained on.
+            name: of the segmentation.
+            tile: tile side in pixels; chosen by device where None.
+            flips: average over the image and its mirror.
+            scales: average over the image at these sizes.
+            probabilities: keep (K, H, W) probabilities in the result.
+
+        Raises:
+            DataError: if the image is not (C, H, W) with the segmenter's C.
+        """
+        return predict_image(
+            self, image, tile=tile, flips=flips, scales=scales, keep_probabilities=probabilities, name=name
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the one file, atomically. Returns its path."""
+        from safetensors.torch import save
+
+        tensors = {key: value.detach().cpu().contiguous() for key, value in self.classifier.state_dict().items()}
+        document = {
+            "format": FORMAT_VERSION,
+            "segfield": segfield.__version__,
+            "classifier": {**asdict(self.spec), "options": dict(self.spec.options)},
+            "classes": self.classes.as_dict(),
+            "scaling": asdict(self.scaling),
+            "facts": self.facts,
+        }
+        target = Path(path)
+        write_atomically(target, save(tensors, metadata={_KEY: json.dumps(document)}))
+        return target
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> Segmenter:
+        """Read a segmenter file. Pickles are refused unread; a newer format is refused with a sentence.
+
+        Raises:
+            FileFormatError: if the file is missing, a pickle, truncated, of a newer format or not a segmenter.
+            SettingError: if the device is not there.
+        """
+        target = pick_device(device)
+        file = Path(path)
+        document, tensors = _read(file)
+        if document.get("format") != FORMAT_VERSION:
+            raise FileFormatError(
+                f"{file} is a segmenter of format {document.get('format')} (written by segfield "
+                f"{document.get('segfield')}), this segfield reads format {FORMAT_VERSION}; install the newer segfield"
+            )
+        try:
+            spec = ClassifierSpec(**document["classifier"])
+            classes = ClassTable.from_dict(document["classes"])
+            scaling = Scaling(tuple(document["scaling"]["mean"]), tuple(document["scaling"]["std"]))
+            classifier = build_classifier(spec.name, spec.bands, spec.classes, None, spec.options)
+            classifier.load_state_dict(tensors)
+        except (KeyError, TypeError, RuntimeError, SegfieldError) as error:
+            reason = str(error).strip().splitlines()[0][:200]
+            raise FileFormatError(
+                f"{file} does not fit together: its weights are not those of the network it names ({reason}); "
+                "the file was changed or mixed, take the original again"
+            ) from error
+        segmenter = cls(classifier, spec, classes, scaling, document.get("facts"))
+        segmenter.classifier.to(target, memory_format=torch.channels_last)
+        return segmenter
+
+
+def read_facts(path: str | Path) -> dict[str, Any]:
+    """The JSON document of a segmenter file, without building the network."""
+    return _read(Path(path))[0]
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        raise FileFormatError(f"there is no segmenter file {file}; `segfield train` writes one as RUN/segmenter.safetensors")
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        raise FileFormatError(
+            f"{file} is a pickle (a torch.save file), which is not opened because it can run code; "
+            "give the segmenter.safetensors that `segfield train` wrote"
+        )
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            if _KEY not in metadata:
+                raise FileFormatError(
+                    f"{file} is a safetensors file but not a segmenter (it lacks segfield's description); "
+                    "encoder weights go to `segfield train --weights`"
+                )
+            return json.loads(metadata[_KEY]), {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise FileFormatError(
+            f"{file} is not a whole segmenter file ({error}); it was cut short or changed, copy it again"
+        ) from error

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from segfield.errors import SettingError
-from segfield.losses.weight_map import border_term, objects, weight_map
+from segfield.losses.weight_map import border_term, border_weight_map, objects
 
 
 def cells(seed=0, size=(60, 70), count=9):
@@ -32,7 +32,7 @@ def test_border_term_equals_brute_force():
 def test_a_gap_of_one_pixel_weighs_as_the_paper_says():
     labels = np.ones((9, 9), dtype=np.uint8)
     labels[:, 4] = 0
-    weights = weight_map(labels, 255)
+    weights = border_weight_map(labels, 255)
     # d1 = d2 = 1 in the gap, the objects themselves weigh w_c alone.
     assert weights[:, 4] == pytest.approx(1 + 10 * np.exp(-4 / 50))
     assert (weights[:, :4] == 1).all()
@@ -42,7 +42,7 @@ def test_class_weights_ignored_pixels_and_a_single_object():
     labels = np.zeros((20, 20), dtype=np.uint8)
     labels[5:9, 5:9] = 1
     labels[0] = 255
-    weights = weight_map(labels, 255, class_weights=np.array([0.5, 3.0]))
+    weights = border_weight_map(labels, 255, class_weights=np.array([0.5, 3.0]))
     assert (weights[labels == 1] == 3).all() and (weights[labels == 0] == 0.5).all() and (weights[0] == 0).all()
     assert weights.dtype == np.float32
 
@@ -57,13 +57,13 @@ def test_touching_objects_of_two_classes_are_two():
 def test_background_may_be_another_class():
     labels = cells()
     swapped = np.array([2, 1, 0, *range(3, 256)], dtype=np.uint8)[labels]
-    np.testing.assert_array_equal(weight_map(labels, 255), weight_map(swapped, 255, background_id=2))
+    np.testing.assert_array_equal(border_weight_map(labels, 255), border_weight_map(swapped, 255, background_id=2))
 
 
 def test_all_ignored_weighs_nothing():
-    assert not weight_map(np.full((5, 5), 255, dtype=np.uint8), 255).any()
+    assert not border_weight_map(np.full((5, 5), 255, dtype=np.uint8), 255).any()
 
 
 def test_sigma_must_be_positive():
     with pytest.raises(SettingError, match="sigma"):
-        weight_map(cells(), 255, sigma=0)
+        border_weight_map(cells(), 255, sigma=0)

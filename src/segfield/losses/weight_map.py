@@ -15,7 +15,7 @@ from segfield.errors import SettingError
 _REACH = 6.0
 
 
-def weight_map(
+def border_weight_map(
     labels: Array,
     ignored_id: int,
     class_weights: Array | None = None,

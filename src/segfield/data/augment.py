@@ -1,0 +1,127 @@
+"""Augmentation: flips, scale, crop, rotation, elastic deformation, colour, blur and noise, all following from one seed.
+
+Geometry is one resampling of what the crop shows: the image is never scaled whole to be cut afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from segfield.data.augment_draw import Draw, crop_origin, draw
+from segfield.data.augmentation import AugmentationConfig
+from segfield.data.colour import add_noise, change_colours, gaussian_blur
+from segfield.data.resample import bounding_part, resize_window, sample_images, sample_map, source_coordinates
+
+__all__ = ["Augmentation", "AugmentationConfig", "crop_origin"]
+
+
+class Augmentation:
+    """Random changes to training images.
+
+    Args:
+        config: what is changed, and how strongly.
+        ignored_id: the label of what lies outside the image.
+        rare_crops: share of crops, 0..1, centred on a pixel of a class drawn with probability inverse to its frequency.
+        class_shares: (K,) share of each class among the training pixels, for `rare_crops`.
+
+    >>> augmentation = Augmentation(AugmentationConfig(crop=(32, 48)), ignored_id=255)
+    >>> image, labels = augmentation(torch.zeros(3, 40, 60, dtype=torch.uint8), torch.zeros(40, 60, dtype=torch.uint8), 7)
+    >>> image.shape, labels.shape
+    (torch.Size([3, 32, 48]), torch.Size([32, 48]))
+    """
+
+    def __init__(
+        self,
+        config: AugmentationConfig,
+        ignored_id: int,
+        rare_crops: float = 0.0,
+        class_shares: npt.ArrayLike | None = None,
+    ) -> None:
+        self.config = config
+        self.ignored_id = ignored_id
+        self.rare_crops = rare_crops
+        shares = np.zeros(0) if class_shares is None else np.asarray(class_shares, dtype=np.float64)
+        self.rare_weights = np.where(shares > 0, 1 / np.where(shares > 0, shares, 1), 0)
+
+    @overload
+    def __call__(self, image: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def __call__(
+        self, image: Tensor, labels: Tensor, seed: int, weight_map: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]: ...
+    def __call__(
+        self, image: Tensor, labels: Tensor, seed: int, weight_map: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]:
+        """One image, changed.
+
+        Args:
+            image: (C, H, W), uint8, uint16 or float.
+            labels: (H, W), integers.
+            seed: 0 or more; the result follows from it alone.
+            weight_map: (H, W) pixel weights that go the labels' way.
+
+        Returns:
+            image (C, h, w) float32 in the value range it had (integer images are clipped to their dtype's range), the mean of
+            what is shown where it does not reach; labels (h, w), nearest neighbour, the ignored id outside; and, where a
+            weight map was given, its crop (h, w), 0 outside.
+        """
+        decisions = self._draw(labels, seed)
+        maps: list[tuple[Tensor, float]] = [(labels, self.ignored_id)]
+        if weight_map is not None:
+            maps.append((weight_map, 0))
+        if decisions.is_axis_aligned:
+            changed, changed_maps = resize_window(image, maps, decisions)
+        else:
+            changed, changed_maps = _warp(image, maps, decisions)
+        changed = _finish(change_colours(changed[None], [decisions])[0], decisions, image.dtype)
+        if weight_map is not None:
+            return changed, changed_maps[0], changed_maps[1]
+        return changed, changed_maps[0]
+
+    def batch(self, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Many images of one size at once, on the device they are on: the same draws, every one by `grid_sample`.
+
+        Equal seeds show the same crops as a call for each image; values differ by the interpolation where it shrinks.
+
+        Args:
+            images: (B, C, H, W), uint8, uint16 or float.
+            labels: (B, H, W), integers.
+            seeds: B numbers.
+
+        Returns:
+            images (B, C, h, w) float32, labels (B, h, w).
+        """
+        draws = [self._draw(one, seed) for one, seed in zip(labels, seeds, strict=True)]
+        coordinates = source_coordinates(draws, images.device)
+        changed = change_colours(sample_images(images, coordinates, draws), draws)
+        changed = torch.stack([_finish(image, one, images.dtype) for image, one in zip(changed, draws)])
+        return changed, sample_map(labels, coordinates, self.ignored_id)
+
+    def _draw(self, labels: Tensor, seed: int) -> Draw:
+        return draw(self.config, labels, seed, self.rare_crops, self.rare_weights)
+
+
+def _warp(image: Tensor, maps: list[tuple[Tensor, float]], decisions: Draw) -> tuple[Tensor, list[Tensor]]:
+    """What `resize_window` gives, with rotation and displacements: the part of the image that is touched, sampled once."""
+    coordinates = source_coordinates([decisions], image.device)
+    rows, columns = bounding_part(coordinates[0], (image.shape[1], image.shape[2]))
+    corner = torch.tensor([columns.start, rows.start], device=image.device)
+    changed = sample_images(image[None, :, rows, columns], coordinates - corner, [decisions])[0]
+    return changed, [sample_map(values[None], coordinates, outside)[0] for values, outside in maps]
+
+
+def _finish(image: Tensor, decisions: Draw, dtype: torch.dtype) -> Tensor:
+    """Blur, noise, and the clip to an integer dtype's range."""
+    if decisions.blur:
+        image = gaussian_blur(image, decisions.blur)
+    highest = None if dtype.is_floating_point else float(torch.iinfo(dtype).max)
+    if decisions.noise:
+        span = float(image.max() - image.min()) if highest is None else highest
+        image = add_noise(image, decisions.noise * span, decisions.noise_seed)
+    return image if highest is None else image.clamp_(0, highest)

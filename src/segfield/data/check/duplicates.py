@@ -12,7 +12,7 @@ import numpy.typing as npt
 from segfield.data.check.problem import SHOWN, Problem, counted
 from segfield.data.check.sample import SampleFacts
 
-ROLE = re.compile(r"((?P<fold>fold\d+)[-_/ ]?)?(?P<role>train|val|test)(?!val).*")
+ROLE = re.compile(r"((?P<fold>fold\d+)[-_/ ]?)?(?P<role>train|val|test)(?!val|-sequence).*")
 ALIKE = 0.995  # correlation of the 16×16 grey thumbnails from which two images are called nearly equal
 
 

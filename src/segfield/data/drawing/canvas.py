@@ -187,18 +187,37 @@ def _fill(
     # A polygon of a tenth of a pixel would still fill a whole one.
     seen = (left < camera.width) & (top < camera.height) & (left + wide > 0) & (top + tall > 0) & (wide * tall > 0.1)
     crossing = low < NEAR
-    flat = np.stack([x - 0.5, y - 0.5], axis=1).ravel().tolist()
-    pen = ImageDraw.Draw(image)
-    for f in used[(seen & ~crossing) | (crossing & (high > NEAR))].tolist():
+    thin = _areas(x, y, first, ends[used]) < np.maximum(wide, tall)
+    flat, pen = _pixels(x, y), ImageDraw.Draw(image)
+    for i in np.flatnonzero((seen & ~crossing) | (crossing & (high > NEAR))).tolist():
+        f = int(used[i])
         start, end = int(starts[f]), int(ends[f])
-        if depths[0, f] > NEAR:
-            pen.polygon(flat[2 * start : 2 * end], fill=values[f])
-            continue
-        clipped = np.array(clip_near(list(zip(*(a[start:end].tolist() for a in (right, above, ahead))))))
-        if len(clipped) > 2:
-            px, py = camera.project(*clipped.T)
-            pen.polygon(np.stack([px - 0.5, py - 0.5], axis=1).ravel().tolist(), fill=values[f])
+        outline = flat[2 * start : 2 * end]
+        if crossing[i]:
+            kept = np.array(clip_near(list(zip(*(a[start:end].tolist() for a in (right, above, ahead))))))
+            outline = _pixels(*camera.project(*kept.T)) if len(kept) > 2 else []
+        if outline:
+            pen.polygon(outline, fill=values[f])
+        if outline and thin[i]:
+            # What is under a pixel thick lies between the rows here and there; its rim keeps it whole.
+            pen.line(outline + outline[:2], fill=values[f])
     return depths
+
+
+def _pixels(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> list[int]:
+    """Corners as the pixels they lie in: Pillow cuts fractions off, which would shift all by half a pixel."""
+    corners: list[int] = np.floor(np.stack([x, y], axis=1)).astype(np.int64).ravel().tolist()
+    return corners
+
+
+def _areas(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Areas of the polygons whose corners lie at starts..ends of x and y, in square pixels."""
+    following = np.arange(1, len(x) + 1)
+    following[ends - 1] = starts
+    doubled = np.add.reduceat(x * y[following] - x[following] * y, starts)
+    return np.asarray(np.abs(doubled) / 2)
 
 
 def _planes(

@@ -21,7 +21,7 @@ _GREEN, _YELLOW, _BLACK = linear(20, 104, 66), linear(238, 190, 30), linear(24, 
 def draw_lamp(canvas: Canvas, light: Light, side: int, x: float, z: float, height: float) -> None:
     """A street lamp whose arm reaches over the roadway."""
     frame = Frame((x, 0.0, z), X, Y)
-    canvas.add(frame, ((-0.09, 0), (0.09, 0), (0.05, height), (-0.05, height)), Material.METAL, _STEEL)
+    canvas.add(frame, ((-0.11, 0), (0.11, 0), (0.06, height), (-0.06, height)), Material.METAL, _STEEL)
     reach = -side * 1.5
     arm = ((0.0, height - 0.09), (reach, height + 0.16), (reach, height + 0.24), (0.0, height + 0.06))
     canvas.add(frame, arm, Material.METAL, _STEEL)
@@ -69,7 +69,7 @@ def draw_sign(canvas: Canvas, dice: Dice, light: Light, x: float, z: float) -> N
 
 
 def _plate(canvas: Canvas, dice: Dice, frame: Frame, middle: float, kind: str) -> None:
-    radius = dice.between(0.32, 0.45)
+    radius = dice.between(0.38, 0.52)
     turned = {"warning": (3, math.pi / 2), "yield": (3, -math.pi / 2), "stop": (8, math.pi / 8)}
     layers = {
         "limit": (_RED, _WHITE),

@@ -227,7 +227,7 @@ def _driving(canvas: Canvas, moment: Moment) -> None:
 
 def _walkers(canvas: Canvas, moment: Moment) -> None:
     """People on the pavements; some go in pairs, some stand."""
-    street, stretch = moment.street, 48.0
+    street, stretch = moment.street, 36.0
     for number in range(street.people):
         dice = Dice(street.seed, PEOPLE, number)
         side, pair = dice.choice((-1, 1)), dice.chance(0.35)

@@ -38,7 +38,7 @@ def draw_scene(size: tuple[int, int], seed: int, time: float = 0.0, jpeg: int = 
     """
     _check(size, seed, time, jpeg)
     street, light = Street(seed), draw_light(Dice(seed, VIEW, 1))
-    camera, speed = _camera(street, size, time)
+    camera, speed = camera_at(street, size, time)
     start, end = camera.position[2] - 40, camera.position[2] + SIGHT + 60
     lots = street.lots(start, end)
     view = View(street, light, profile(street, lots, start, end), camera)
@@ -87,7 +87,7 @@ def _check(size: tuple[int, int], seed: int, time: float, jpeg: int) -> None:
         )
 
 
-def _camera(street: Street, size: tuple[int, int], time: float) -> tuple[Camera, float]:
+def camera_at(street: Street, size: tuple[int, int], time: float) -> tuple[Camera, float]:
     """Where the camera is at a time, and its speed: most drive in the right lane, some stand, some go on foot."""
     dice = Dice(street.seed, VIEW)
     walking, standing = dice.chance(0.2), dice.chance(0.15)

@@ -84,7 +84,7 @@ class Street:
             "edge": road + verge + dice.between(2.2, 4.2),
             "trees": dice.between(0.3, 0.9) if kind != "city" else dice.between(0, 0.45),
             "parked": dice.between(0.15, 0.85),
-            "people": dice.whole(4, 16 if kind == "city" else 10),
+            "people": dice.whole(5, 16 if kind == "city" else 11),
             "traffic": dice.between(0.2, 0.8),
             "wires": dice.chance(0.45),
             "asphalt": (grey, grey * dice.between(0.97, 1.02), grey * dice.between(0.95, 1.1)),

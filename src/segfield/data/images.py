@@ -169,7 +169,7 @@ def _in_range(path: Path, bands: Array) -> Array:
         wrong = bands.size - int(np.isfinite(bands).sum())
         if wrong:
             raise DataError(
-                f"{path} has {wrong:,} pixels that are not a number (NaN or infinite); fill them before use"
+                f"{path} has values that are NaN or infinite ({wrong:,} of {bands.size:,}); fill them before use"
             )
         bands = bands.astype(np.float32)
     return np.ascontiguousarray(bands)

@@ -205,8 +205,10 @@ def _colours_to_labels(values: Array, classes: ClassTable, file: str | Path) -> 
     labels = np.take(lookup, pack_colours(values))
     if (labels == spare).any():
         grey = values[..., 0]
-        if not classes.source_colours and (values == grey[..., None]).all():
-            return mask_to_labels(np.ascontiguousarray(grey), classes, file)  # grey ids that were saved as RGB
+        known = classes.value_to_id()
+        saved_as_rgb = not classes.source_colours and bool((values == grey[..., None]).all())
+        if saved_as_rgb and all(value in known for value in np.unique(grey).tolist()):
+            return mask_to_labels(np.ascontiguousarray(grey), classes, file)
         raise _unknown_colours(values, table, classes, file)
     return labels.astype(classes.dtype, copy=False)
 

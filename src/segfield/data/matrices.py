@@ -23,7 +23,8 @@ def read_matlab_labels(path: Path) -> Array:
     from scipy.io import loadmat
 
     try:
-        held = loadmat(path, simplify_cells=True)
+        path.open("rb").close()  # scipy hides why a file cannot be opened
+        held = loadmat(str(path), simplify_cells=True)
     except NotImplementedError as error:
         raise DataError(f"{path} is a Matlab 7.3 file; save it again in Matlab with save(…, '-v7')") from error
     except Exception as error:  # scipy's reader lets whatever the damaged bytes provoke through

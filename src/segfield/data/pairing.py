@@ -125,7 +125,8 @@ def _read_folders(parts: Sequence[str]) -> tuple[str, str, list[str]]:
     for part in parts:
         word = part.casefold()
         glued = _GLUED.match(word)
-        tokens = list(glued.groups()) if glued else re.split(r"[_\-\s]+", word)
+        whole = re.sub(r"[_\-\s]", "", word)  # ground_truth
+        tokens = list(glued.groups()) if glued else [whole] if whole in _MASK_WORDS else re.split(r"[_\-\s]+", word)
         if not all(token in SPLIT_WORDS or token in _IMAGE_WORDS or token in _MASK_WORDS for token in tokens):
             rest.append(part)
             continue

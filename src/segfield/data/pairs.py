@@ -95,17 +95,15 @@ class _Finder:
         if '"' in line:
             return self.pair(number, shlex.split(line.replace("\\", "/")))
         words = line.split()
-        if len(words) <= 2:
+        if len(words) == 1 or (len(words) == 2 and self.find(words[0]) is not None):
             return self.pair(number, words)
-        if self.find(line) is not None:
-            return self.pair(number, [line])
         for i in range(1, len(words)):
             # Two words may be parted by more than one blank: cut the line itself, not the joined words.
             head = line.split(maxsplit=i)[-1]
             parts = [line[: -len(head)].strip(), head]
             if all(self.find(part) is not None for part in parts):
                 return self.pair(number, parts)
-        return self.pair(number, words)
+        return self.pair(number, [line] if self.find(line) is not None else words)
 
     def pair(self, number: int, parts: list[str]) -> Pair:
         image, mask, split = (*parts, "", "")[:3]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _FRAME_AXES = "ITZ"  # pages of a stack or a film; every other extra axis holds bands
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha; 0 is an unspecified band, e.g. near infrared
 
+_PILLOWS = (5, 6, 8)  # photometric: CMYK, YCbCr, CIELAB; Pillow knows how to make RGB of them
+
 
 @dataclass(frozen=True)
 class Bands:
@@ -31,7 +33,7 @@ class Bands:
 
 
 def read_tiff(path: Path, max_pixels: int, kind: str = "image") -> Bands | None:
-    """First image of a TIFF. None where its compression needs Pillow's decoder (LZW, JPEG) and Pillow loses nothing.
+    """First image of a TIFF; None where Pillow decodes it better and loses nothing (LZW, JPEG, CMYK at 8 bits).
 
     Raises:
         DataError: if the file is damaged, has more than `max_pixels` pixels or cannot be seen as (C, H, W).
@@ -45,9 +47,11 @@ def read_tiff(path: Path, max_pixels: int, kind: str = "image") -> Bands | None:
             _check_size(path, page.imagelength * page.imagewidth, max_pixels)
             if any(start + count > path.stat().st_size for start, count in zip(page.dataoffsets, page.databytecounts)):
                 raise DataError(f"{path}: the {kind} is truncated; copy it again from where it came, or remove it")
+            if page.photometric in _PILLOWS and page.bitspersample == 8:
+                return None
             try:
                 stack = series.asarray()
-            except ValueError as error:
+            except (ValueError, KeyError) as error:
                 if "imagecodecs" not in str(error):
                     raise
                 if page.samplesperpixel == 1 or page.bitspersample <= 8:

@@ -72,7 +72,7 @@ def open_cityscapes(path: Path, classes: ClassTable | None = None) -> FileDatase
         raise DataError(f"{path}: expected the folders leftImg8bit and gtFine; name the folder that holds both")
     records = [
         _record(root, image, split.name)
-        for split in sorted((root / "leftImg8bit").iterdir())
+        for split in sorted((root / "leftImg8bit").iterdir(), key=_by_usual_order)
         if split.is_dir()
         for image in sorted(split.glob(f"*/*{_IMAGE_TAIL}.png"))
     ]
@@ -83,6 +83,11 @@ def open_cityscapes(path: Path, classes: ClassTable | None = None) -> FileDatase
     return FileDataset(
         records, classes or cityscapes_classes(), "cityscapes", root, by_split(records), [note], mask_classes=reading
     )
+
+
+def _by_usual_order(split: Path) -> tuple[int, str]:
+    usual = ("train", "val", "test")
+    return (usual.index(split.name) if split.name in usual else len(usual), split.name)
 
 
 def _record(root: Path, image: Path, split: str) -> Record:

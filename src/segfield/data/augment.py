@@ -16,7 +16,7 @@ from torch import Tensor
 from segfield.data.augment_draw import Draw, crop_origin, draw
 from segfield.data.augmentation import AugmentationConfig
 from segfield.data.colour import add_noise, change_colours, gaussian_blur
-from segfield.data.resample import bounding_part, resize_window, sample_images, sample_map, source_coordinates
+from segfield.data.resample import resize_window, sample_images, sample_map, source_coordinates, warp
 
 __all__ = ["Augmentation", "AugmentationConfig", "crop_origin"]
 
@@ -31,7 +31,8 @@ class Augmentation:
         class_shares: (K,) share of each class among the training pixels, for `rare_crops`.
 
     >>> augmentation = Augmentation(AugmentationConfig(crop=(32, 48)), ignored_id=255)
-    >>> image, labels = augmentation(torch.zeros(3, 40, 60, dtype=torch.uint8), torch.zeros(40, 60, dtype=torch.uint8), 7)
+    >>> image, labels = torch.zeros(3, 40, 60, dtype=torch.uint8), torch.zeros(40, 60, dtype=torch.uint8)
+    >>> image, labels = augmentation(image, labels, seed=7)
     >>> image.shape, labels.shape
     (torch.Size([3, 32, 48]), torch.Size([32, 48]))
     """
@@ -67,18 +68,16 @@ class Augmentation:
             weight_map: (H, W) pixel weights that go the labels' way.
 
         Returns:
-            image (C, h, w) float32 in the value range it had (integer images are clipped to their dtype's range), the mean of
-            what is shown where it does not reach; labels (h, w), nearest neighbour, the ignored id outside; and, where a
-            weight map was given, its crop (h, w), 0 outside.
+            image (C, h, w) float32 in the value range it had (integer images are clipped to their dtype's range), the
+            mean of what is shown where it does not reach; labels (h, w), nearest neighbour, the ignored id outside;
+            and, where a weight map was given, its crop (h, w), 0 outside.
         """
         decisions = self._draw(labels, seed)
         maps: list[tuple[Tensor, float]] = [(labels, self.ignored_id)]
         if weight_map is not None:
             maps.append((weight_map, 0))
-        if decisions.is_axis_aligned:
-            changed, changed_maps = resize_window(image, maps, decisions)
-        else:
-            changed, changed_maps = _warp(image, maps, decisions)
+        resample = resize_window if decisions.is_axis_aligned else warp
+        changed, changed_maps = resample(image, maps, decisions)
         changed = _finish(change_colours(changed[None], [decisions])[0], decisions, image.dtype)
         if weight_map is not None:
             return changed, changed_maps[0], changed_maps[1]
@@ -105,15 +104,6 @@ class Augmentation:
 
     def _draw(self, labels: Tensor, seed: int) -> Draw:
         return draw(self.config, labels, seed, self.rare_crops, self.rare_weights)
-
-
-def _warp(image: Tensor, maps: list[tuple[Tensor, float]], decisions: Draw) -> tuple[Tensor, list[Tensor]]:
-    """What `resize_window` gives, with rotation and displacements: the part of the image that is touched, sampled once."""
-    coordinates = source_coordinates([decisions], image.device)
-    rows, columns = bounding_part(coordinates[0], (image.shape[1], image.shape[2]))
-    corner = torch.tensor([columns.start, rows.start], device=image.device)
-    changed = sample_images(image[None, :, rows, columns], coordinates - corner, [decisions])[0]
-    return changed, [sample_map(values[None], coordinates, outside)[0] for values, outside in maps]
 
 
 def _finish(image: Tensor, decisions: Draw, dtype: torch.dtype) -> Tensor:

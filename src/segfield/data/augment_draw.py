@@ -115,8 +115,8 @@ def crop_origin(
         labels: (H, W) class ids.
         size: (h, w) of the crop.
         seed: a number, or a generator to go on from.
-        rare_weights: (K,) relative probability of each class. Where given, a class is drawn among those in the labels, and
-            the crop is centred on one of its pixels as far as the image allows. None: anywhere, evenly.
+        rare_weights: (K,) relative probability of each class. Where given, a class is drawn among those in the labels,
+            and the crop is centred on one of its pixels as far as the image allows. None: anywhere, evenly.
     """
     rng = np.random.default_rng(seed)
     room = [labels.shape[side] - size[side] for side in (0, 1)]
@@ -136,8 +136,8 @@ def _pixel_of_a_class(labels: Tensor, weights: Weights, rng: np.random.Generator
     if not len(drawable):
         return None
     shares = weights[drawable] / weights[drawable].sum()
-    # Drawn one after the other without replacement, the first class that is there is drawn as if only those there could be:
-    # most often one look at the labels does.
+    # Drawn one after the other without replacement, the first class that is there is drawn as if only those there could
+    # be: most often one look at the labels does.
     for c in rng.choice(drawable, len(drawable), replace=False, p=shares):
         positions = np.flatnonzero(values == c)
         if len(positions):

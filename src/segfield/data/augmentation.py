@@ -1,4 +1,4 @@
-"""AugmentationConfig: how training images are changed at random. Free of torch, so that the command line may read it."""
+"""AugmentationConfig: how training images are changed at random. Free of torch, for the command line reads it."""
 
 from __future__ import annotations
 

@@ -32,14 +32,15 @@ def colour_map(one: Draw, bands: int) -> tuple[Matrix, Matrix]:
     to_grey = np.tile(_GREY, (3, 1))
     saturate = one.saturation * np.eye(3) + (1 - one.saturation) * to_grey
     # Saturation and hue leave greys alone, so the mean grey passes through them as it is.
-    matrix = one.brightness * one.contrast * hue_matrix(one.hue) @ saturate
-    return matrix, one.brightness * (1 - one.contrast) * to_grey
+    matrix = one.brightness * one.contrast * saturate
+    return hue_matrix(one.hue) @ matrix if one.hue else matrix, one.brightness * (1 - one.contrast) * to_grey
 
 
 def hue_matrix(turn: float) -> Matrix:
     """(3, 3) turn of RGB colours about the grey axis in YIQ: 1/3 takes red towards green, luma stays."""
     cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
-    rotation = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    # From red towards green the angle falls: red lies at 20° of the (I, Q) plane, green at −117°.
+    rotation = np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]])
     turned: Matrix = np.linalg.inv(_YIQ) @ rotation @ _YIQ
     return turned
 
@@ -53,7 +54,7 @@ def change_colours(images: Tensor, draws: list[Draw]) -> Tensor:
         return images
     pull = torch.tensor(np.stack(pulls), dtype=images.dtype, device=images.device)
     flat = images.flatten(2)
-    return torch.baddbmm(pull @ flat.mean(2, keepdim=True), matrix, flat).view_as(images)
+    return torch.bmm(matrix, flat).add_(pull @ flat.mean(2, keepdim=True)).view_as(images)
 
 
 def gaussian_blur(image: Tensor, sigma: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Elastic deformation as U-Net's (Ronneberger et al. 2015, section 3.1): a smooth random displacement of every pixel."""
+"""Elastic deformation as U-Net's (Ronneberger et al. 2015, section 3.1): a smooth random displacement of pixels."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 def displacement_field(size: tuple[int, int], grid: int, sigma: float, generator: torch.Generator) -> Tensor:
     """Displacements (2, H, W) in pixels, rows first.
 
-    Drawn from a normal distribution at `grid` × `grid` points that span the image from corner to corner, and interpolated
-    bicubically between them (the paper: 3 × 3, sigma 10 px).
+    Drawn from a normal distribution at `grid` × `grid` points that span the image from corner to corner, and
+    interpolated bicubically between them (the paper: 3 × 3, sigma 10 px).
 
     Args:
         size: H, W.

@@ -26,6 +26,13 @@ def test_field_passes_through_its_points():
     torch.testing.assert_close(field[:, ::20, ::30], coarse, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("size", [(61, 91), (1, 7), (40, 3)])
+def test_equals_torch_bicubic_interpolation(size):
+    coarse = torch.randn(2, 2, 4, 4, generator=generator(5))
+    expected = torch.nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=True)
+    torch.testing.assert_close(interpolate_displacements(coarse, size), expected, atol=1e-5, rtol=0)
+
+
 def test_field_is_smooth():
     field = displacement_field((128, 128), 3, 10.0, generator(2))
     slope = field.diff(dim=2).abs().max()

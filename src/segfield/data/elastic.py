@@ -28,5 +28,14 @@ def coarse_displacements(grid: int, sigma: float, generator: torch.Generator) ->
 
 
 def interpolate_displacements(coarse: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, 2, grid, grid) → (B, 2, H, W): bicubic, the outer points on the outer pixels."""
-    return F.interpolate(coarse, size, mode="bicubic", align_corners=True)
+    """(B, 2, grid, grid) → (B, 2, H, W): bicubic, the outer points on the outer pixels.
+
+    Bicubic interpolation is one matrix an axis; two thin products are many times faster than `F.interpolate` on a CPU.
+    """
+    rows, columns = (_bicubic_weights(coarse.shape[-1], length).to(coarse) for length in size)
+    return rows @ coarse @ columns.T
+
+
+def _bicubic_weights(points: int, length: int) -> Tensor:
+    """(length, points): how much each point counts at each pixel of an axis."""
+    return F.interpolate(torch.eye(points)[None, None], (length, points), mode="bicubic", align_corners=True)[0, 0]

@@ -14,6 +14,7 @@ from scipy import optimize, special
 
 from segfield.classes import Array
 from segfield.errors import DataError, SettingError
+from segfield.evaluation.compiled import compiled
 from segfield.evaluation.scores import Floats, ratio, without_nan
 
 SMALLEST_PROBABILITY = 1e-12
@@ -118,31 +119,65 @@ def calibration(probabilities: Array, labels: Array, ignored_id: int, bins: int 
         raise DataError(
             f"probabilities are (K, H, W) over labels (H, W); these are {probabilities.shape} and {labels.shape}"
         )
-    labels = labels[::every, ::every]
-    valid = labels != ignored_id
-    true_ids = labels[valid].astype(np.int64)  # (N,)
-    chosen = probabilities[:, ::every, ::every][:, valid].astype(np.float32)  # (K, N)
-    if true_ids.size == 0:
+    true_ids = np.ascontiguousarray(labels[::every, ::every], dtype=np.int32)
+    chosen = np.ascontiguousarray(probabilities[:, ::every, ::every], dtype=np.float32)
+    known = true_ids[true_ids != ignored_id]
+    if known.size == 0:
         return start
-    if true_ids.min() < 0 or true_ids.max() >= chosen.shape[0]:
-        raise DataError(f"the truth holds ids up to {true_ids.max()} but there are {chosen.shape[0]} probability maps")
-    if not (chosen.min() >= 0 and chosen.max() <= 1 + 1e-3):
-        raise DataError(
-            "the probabilities hold values outside 0..1 or not numbers; take the softmax of the logits first"
-        )
-    top = chosen.argmax(axis=0)
-    confidence = np.take_along_axis(chosen, top[None], axis=0)[0].astype(np.float64)
-    of_truth = np.take_along_axis(chosen, true_ids[None], axis=0)[0].astype(np.float64)
-    edges = np.linspace(0, 1, bins + 1)
-    which = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, bins - 1)
-    squares = np.einsum("kn,kn->n", chosen, chosen, dtype=np.float64)
-    return Calibration(
-        counts=np.bincount(which, minlength=bins).astype(np.int64),
-        correct=np.bincount(which[top == true_ids], minlength=bins).astype(np.int64),
-        confidence=np.bincount(which, weights=confidence, minlength=bins).astype(np.float64),
-        brier_sum=float((squares - 2 * of_truth + 1).sum()),
-        likelihood_sum=float(-np.log(np.maximum(of_truth, SMALLEST_PROBABILITY)).sum()),
+    if known.min() < 0 or known.max() >= chosen.shape[0]:
+        raise DataError(f"the truth holds ids up to {known.max()} but there are {chosen.shape[0]} probability maps")
+    sums = np.zeros(2)
+    fits = _count_reliability(
+        chosen, true_ids, ignored_id, np.linspace(0, 1, bins + 1), start.counts, start.correct, start.confidence, sums
     )
+    if not fits:
+        raise DataError("the probabilities hold values outside 0..1; take the softmax of the logits first")
+    return Calibration(start.counts, start.correct, start.confidence, float(sums[0]), float(sums[1]))
+
+
+@compiled
+def _count_reliability(
+    probabilities: Array,
+    labels: Array,
+    ignored_id: int,
+    edges: Array,
+    counts: Array,
+    correct: Array,
+    confidence: Array,
+    sums: Array,
+) -> bool:
+    """Row by row, class by class, so that memory is read in order. False at a value that is no probability."""
+    classes, height, width = probabilities.shape
+    bins = counts.size
+    top, top_id = np.empty(width, np.float32), np.empty(width, np.int32)
+    squares, of_truth = np.empty(width), np.empty(width)
+    for y in range(height):
+        top[:], squares[:], of_truth[:] = -1, 0, 0
+        for k in range(classes):
+            for x in range(width):
+                value = probabilities[k, y, x]
+                if not 0 <= value <= 1.001 and labels[y, x] != ignored_id:
+                    return False
+                squares[x] += value * value
+                if value > top[x]:
+                    top[x], top_id[x] = value, k
+                if labels[y, x] == k:
+                    of_truth[x] = value
+        for x in range(width):
+            if labels[y, x] == ignored_id:
+                continue
+            which = min(int(top[x] * bins), bins - 1)
+            # the product may fall on the other side of an edge than the value
+            if top[x] < edges[which]:
+                which -= 1
+            elif which < bins - 1 and top[x] >= edges[which + 1]:
+                which += 1
+            counts[which] += 1
+            correct[which] += top_id[x] == labels[y, x]
+            confidence[which] += top[x]
+            sums[0] += squares[x] - 2 * of_truth[x] + 1
+            sums[1] -= np.log(max(of_truth[x], SMALLEST_PROBABILITY))
+    return True
 
 
 def fit_temperature(logits: Array, true_ids: Array) -> float:

@@ -82,7 +82,7 @@ class Evaluator:
 
     Args:
         classes: the class table; truth and predictions hold its ids.
-        boundaries: count contours and bands as well (about 0.1 s a megapixel).
+        boundaries: count contours and bands as well (about 0.15 s a megapixel).
         calibration: count reliability as well, from the images that come with probabilities.
         calibration_every: count each such row and column for calibration.
         resamples: of the bootstrap.

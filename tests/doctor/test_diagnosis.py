@@ -114,6 +114,12 @@ def test_threads_beyond_the_quota() -> None:
     assert machine_rows(threads=4)["threads"].state == "ok"
 
 
+def test_busy_machine() -> None:
+    busy = Machine("Linux", "Xeon", 8, None, (), 32 * GIB, 20 * GIB, 100 * GIB, load=30.0)
+    assert machine_rows(busy)["load"].found == "30.0 processes want 8 processors"
+    assert "load" not in machine_rows()
+
+
 def test_little_room() -> None:
     tight = Machine("Linux", "Xeon", 8, None, (), 32 * GIB, GIB // 2, None)
     found = machine_rows(tight)

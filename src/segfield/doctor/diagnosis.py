@@ -147,6 +147,9 @@ def machine_findings(machine: Machine, devices: Mapping[str, Any]) -> list[Findi
         state: State = "note" if threads > max(usable, 1) else "ok"
         mend = f"more than the processors at hand: set OMP_NUM_THREADS={max(1, int(usable))}" if state == "note" else ""
         rows.append(Finding("threads", state, f"torch computes with {threads}", mend))
+    if machine.load is not None and machine.load > 2 * usable + 1:  # the doctor's own two processes count as well
+        busy = f"{machine.load:.1f} processes want {usable:g} processors"
+        rows.append(Finding("load", "note", busy, "others compute here: times measured now say little"))
     rows += [_room("memory", machine.memory_free, machine.memory, 2), _room("disk", machine.disk_free, None, 2)]
     return rows + _gpu_findings(devices)
 

@@ -16,7 +16,7 @@ ABILITIES = {"avx512f": "AVX-512", "avx512_bf16": "bf16", "amx_bf16": "AMX", "av
 
 @dataclass(frozen=True)
 class Machine:
-    """Processors this process may use, their abilities, and bytes of memory and of disk; None where unknown."""
+    """Processors this process may use, their abilities, and bytes of memory and disk, mean load; None if unknown."""
 
     system: str
     processor: str
@@ -26,6 +26,7 @@ class Machine:
     memory: int | None
     memory_free: int | None
     disk_free: int | None
+    load: float | None = None
 
 
 def read_machine(folder: str | Path = ".") -> Machine:
@@ -49,6 +50,7 @@ def read_machine(folder: str | Path = ".") -> Machine:
         memory=memory,
         memory_free=free,
         disk_free=disk,
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     )
 
 

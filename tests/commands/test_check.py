@@ -57,11 +57,14 @@ def test_one_broken_mask_does_not_hide_the_others(folder: Path) -> None:
     (folder / "classes.txt").unlink()
     for i in (3, 4):
         (folder / f"masks/train/s{i}.png").write_bytes(b"no mask")
+    (folder / "images/val/s0.png").write_bytes((folder / "images/train/s2.png").read_bytes())
     report = check(str(folder), out=str(folder / "check.html"), quiet=True)
+    assert "duplicates across splits" in {problem.kind for problem in report.problems}
     (broken,) = [problem for problem in report.problems if problem.kind == "corrupt mask"]
     assert broken.count == 2
     assert report.exit_status == 1
-    assert "value 200" not in (folder / "check.html").read_text()
+    page = (folder / "check.html").read_text()
+    assert "value 200" not in page and "<h2>Classes" not in page
 
 
 def test_page_is_written_and_replaced_but_no_other_file_is(folder: Path, tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ def show(report: CheckReport, console: Console) -> None:
     from rich.markup import escape
 
     console.print(escape(report.layout), soft_wrap=True, highlight=False)
-    _show_classes(report, console)
+    if not report.obstacle:  # else the class table is a stand-in
+        _show_classes(report, console)
     _show_images(report, console)
     for problem in report.problems:
         _show_problem(problem, console)
@@ -133,8 +134,6 @@ def _show_classes(report: CheckReport, console: Console) -> None:
     pixels = [report.pixels(column) for column in columns]
     images = [report.images_with(column) for column in columns]
     for i, name in enumerate(report.classes.names):
-        if report.obstacle and not any(there[i] for there in images):
-            continue  # the stand-in table has every value there could be
         cells = []
         for count, there in zip(pixels, images):
             cells += [f"{count[i] / max(int(count.sum()), 1):.2%}", str(there[i])]

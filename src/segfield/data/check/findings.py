@@ -33,19 +33,26 @@ def find_problems(facts: Sequence[SampleFacts], classes: ClassTable, splits: Seq
     if not facts:
         return [Problem("error", "empty", "there are no samples; check the path and the layout")]
     questions = (
-        file_faults(facts),
         unknown_labels(facts, classes),
         labels_there(facts, splits),
         two_values(facts, classes),
         coverage(facts, classes, splits),
+        amounts(facts, classes, splits),
+    )
+    found = [problem for question in questions for problem in question]
+    return sorted([*find_file_problems(facts), *found], key=lambda problem: problem.rank)
+
+
+def find_file_problems(facts: Sequence[SampleFacts]) -> list[Problem]:
+    """The problems that can be told without knowing the classes."""
+    questions = (
+        file_faults(facts),
         image_kinds(facts),
         mask_kinds(facts),
         duplicates(facts),
         stray_masks(facts),
-        amounts(facts, classes, splits),
     )
-    found = [problem for question in questions for problem in question]
-    return sorted(found, key=lambda problem: problem.rank)
+    return [problem for question in questions for problem in question]
 
 
 def file_faults(facts: Sequence[SampleFacts]) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from segfield.classes import ClassTable
 from segfield.data.check.duplicates import ROLE
-from segfield.data.check.findings import file_faults, find_problems
+from segfield.data.check.findings import find_file_problems, find_problems
 from segfield.data.check.problem import Problem
 from segfield.data.check.sample import BandStats, SampleFacts, examine
 from segfield.data.class_weights import enet_weights, median_frequency_weights
@@ -180,9 +180,10 @@ def check_dataset(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     seen = [fact for fact in facts if fact is not None]
-    report = CheckReport(data, dataset.describe(), dataset.classes, seen, tuple(dataset.splits), obstacle=obstacle)
+    layout = dataset.describe().splitlines()[0] if obstacle else dataset.describe()
+    report = CheckReport(data, layout, dataset.classes, seen, tuple(dataset.splits), obstacle=obstacle)
     if obstacle:
-        found = [Problem("error", "classes", obstacle), *file_faults(seen)]
+        found = [Problem("error", "classes", obstacle), *find_file_problems(seen)]
     else:
         found = [*lost, *find_problems(seen, dataset.classes, report.splits)]
     report.problems = sorted(found, key=lambda problem: problem.rank)

@@ -32,7 +32,7 @@ def stray_masks(facts: Sequence[SampleFacts]) -> Iterator[Problem]:
             there = sorted(path for path in folder.iterdir() if path.suffix == suffix and path.stem.endswith(ending))
             strays += [path for path in there if path not in used and path not in images]
     if strays:
-        message = f"{counted(len(strays), 'mask')} without a sample: their image is missing or named otherwise, or no list names them"
+        message = f"{counted(len(strays), 'mask')} without a sample: no image of that name, or no list has it"
         files = tuple(str(path) for path in strays[:SHOWN])
         yield Problem("warning", "masks without an image", message, len(strays), files)
 

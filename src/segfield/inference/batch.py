@@ -25,7 +25,7 @@ from segfield.data.images import read_image
 from segfield.errors import DataError, SegfieldError
 from segfield.inference.image import fit_bands, plan_for, predict_image
 from segfield.inference.inputs import Input
-from segfield.inference.memory import available_bytes, in_words, network_bytes_per_pixel, peak_bytes
+from segfield.inference.memory import NetworkBytes, available_bytes, in_words, network_bytes, peak_bytes
 from segfield.inference.results import ResultsFolder
 from segfield.inference.tiles import TiledSegmenter
 
@@ -51,7 +51,7 @@ class BatchPrediction:
     quiet: bool = False
     failed: list[tuple[Input, str]] = field(default_factory=list, init=False)
     _told: float = field(default=0.0, init=False)
-    _bytes_per_pixel: float | None = field(default=None, init=False)
+    _network: NetworkBytes | None = field(default=None, init=False)
 
     def run(self, images: Sequence[Input]) -> list[Path]:
         """Predict every image that is not complete yet; returns all output files of those that now are.
@@ -105,13 +105,13 @@ class BatchPrediction:
         if self.quiet:
             return
         device = self.segmenter.device
-        if self._bytes_per_pixel is None:
-            self._bytes_per_pixel = network_bytes_per_pixel(self.segmenter.window_logits, self.segmenter.bands, device)
+        if self._network is None:
+            self._network = network_bytes(self.segmenter.window_logits, self.segmenter.bands, device)
         options = self.options
         height, width = pixels.shape[1:]
         plan = plan_for(self.segmenter, height, width, options["tile"], options["overlap"], options["scales"])
         peak = peak_bytes(
-            plan, len(self.segmenter.classes), self._bytes_per_pixel, bands=self.segmenter.bands,
+            plan, len(self.segmenter.classes), self._network, bands=self.segmenter.bands,
             keep_probabilities="probabilities" in self.results.kinds, keep_entropy="entropy" in self.results.kinds,
             saving=self.results.kinds, scales=options["scales"],
         )  # fmt: skip

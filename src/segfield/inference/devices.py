@@ -1,7 +1,9 @@
-"""Which device computes, and with how many threads."""
+"""Which device computes, with how many threads, and handing memory back to the system."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import re
 from pathlib import Path
@@ -76,3 +78,12 @@ def set_threads(count: int | None = None) -> int:
     threads = count or (int(asked) if asked.isdigit() and int(asked) > 0 else usable_cores())
     torch.set_num_threads(threads)
     return threads
+
+
+def return_freed_memory() -> None:
+    """Hand freed blocks back to the system, where the C library can (glibc); else nothing.
+
+    glibc keeps what it frees, in pieces that the next tile of another size does not fit; memory then grows row by row.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

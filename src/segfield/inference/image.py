@@ -88,7 +88,7 @@ def tiling_for(
     """(tile, overlap, margin) in pixels, with defaults filled in.
 
     The margin is the segmenter's receptive margin, more where the image is also seen smaller. By default it is at most
-    an eighth of the tile: deep networks use little of what they could see, and larger overlaps double the work.
+    a fifth of the tile: deep networks use little of what they could see, and larger overlaps multiply the work.
 
     Raises:
         SettingError: if tile or overlap is out of range.
@@ -100,8 +100,9 @@ def tiling_for(
         raise SettingError(f"tile is {tile} pixels; give {2 * segmenter.stride} or more")
     margin = math.ceil(segmenter.receptive_margin / min(1.0, *scales))
     if overlap is None:
-        margin = min(margin, tile // 8)
-        overlap = math.ceil((2 * margin + max(segmenter.stride // 2, 1)) / segmenter.stride) * segmenter.stride
+        stride = segmenter.stride
+        wanted = math.ceil((2 * min(margin, tile // 5) + max(stride // 2, 1)) / stride) * stride
+        overlap = min(wanted, max(tile // 2 // stride, 1) * stride)
     if not 1 <= overlap <= tile - segmenter.stride:
         raise SettingError(f"overlap is {overlap} pixels; with tiles of {tile}, give 1 to {tile - segmenter.stride}")
     return tile, overlap, max(0, min(margin, (overlap - max(segmenter.stride // 2, 1)) // 2))

@@ -21,6 +21,7 @@ from torch import Tensor
 from segfield.classes import Array, ClassTable
 from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.inference.augmented import WindowLogits, augmented_probabilities, check_scales
+from segfield.inference.devices import return_freed_memory
 
 Consume = Callable[[int, Tensor], None]
 LINES_AT_ONCE = 64  # finished lines handed on together: what their consumer allocates stays small
@@ -222,6 +223,8 @@ def predict_tiled(
                 lines = held[:, first : min(first + LINES_AT_ONCE, finished)]
                 consume(top + first, torch.softmax(lines, dim=0) if blend == "logits" else lines)
             _roll_up(held, finished)
+            if len(plan.rows) > 1:
+                return_freed_memory()
 
 
 def _scores(window_logits: WindowLogits, blend: str, flips: bool, scales: Sequence[float]) -> WindowLogits:

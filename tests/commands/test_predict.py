@@ -1,0 +1,236 @@
+"""The verb `predict`, as a user meets it: many images, bad images, stops and second starts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segfield.commands import predict as verb
+from segfield.commands.predict import predict
+from segfield.errors import DataError, SegfieldError, SettingError
+from tests.inference.networks import FakeSegmenter, pixelwise
+
+
+@pytest.fixture
+def segmenter_file(tmp_path, monkeypatch):
+    """A stand-in for the segmenter's file; what is loaded predicts by brightness."""
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(pixelwise))
+    file = tmp_path / "segmenter.safetensors"
+    file.write_bytes(b"weights")
+    return str(file)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Four images in two folders, one grey; each has one dark and one bright half."""
+    folder = tmp_path / "my photos"
+    for name, mode in [("a.png", "RGB"), ("straße 1.png", "L"), ("sub/a.png", "RGB"), ("sub/big.png", "RGB")]:
+        write_photo(folder / name, mode, 150 if "big" in name else 20)
+    return folder
+
+
+def write_photo(file, mode="RGB", size=20):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.new(mode, (size, size), 0)
+    picture.paste(255 if mode == "L" else (255, 255, 255), (size // 2, 0, size, size))
+    picture.save(file)
+
+
+def test_everything_lands_in_mirrored_folders(segmenter_file, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    files = predict(segmenter_file, [str(photos)], str(out), tile=64, device="cpu")
+    assert sorted(f.relative_to(out).as_posix() for f in files if f.parts[-3:-1] != ()) == sorted(
+        f"{kind}/{name}{end}"
+        for kind, end in [("ids", ".png"), ("palette", ".png"), ("overlay", ".jpg")]
+        for name in ["a", "straße 1", "sub/a", "sub/big"]
+    )
+    ids = np.asarray(Image.open(out / "ids" / "sub" / "big.png"))
+    assert (ids[:, :75] == 0).all() and (ids[:, 75:] == 2).all()
+    assert all(file.is_file() for file in files) and (out / "legend.png").is_file()
+    told = capsys.readouterr()
+    assert told.out.strip().splitlines()[-1].startswith("4 segmentations (ids, palette, overlay) are in")
+    assert "memory beside the image itself: about" in told.err
+
+
+def test_a_second_start_only_does_what_is_missing(segmenter_file, photos, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    first = predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
+    stamps = {file: file.stat().st_mtime_ns for file in first}
+    missing = out / "palette" / "sub" / "a.png"
+    missing.unlink()
+    newer = photos / "a.png"
+    later = time.time() + 5
+    os.utime(newer, (later, later))
+    assert predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True) == first
+    redone = {f.relative_to(out).as_posix() for f in first if f.stat().st_mtime_ns != stamps[f]}
+    assert redone == {
+        f"{k}/{n}"
+        for k, e in [("ids", "png"), ("palette", "png"), ("overlay", "jpg")]
+        for n in [f"a.{e}", f"sub/a.{e}"]
+    }
+
+
+def test_other_settings_or_another_segmenter_are_refused(segmenter_file, photos, tmp_path):
+    out = str(tmp_path / "out")
+    predict(segmenter_file, [str(photos)], out, device="cpu", quiet=True)
+    with pytest.raises(
+        SettingError, match=r"other settings \(flips: False there, True now\); give another --out, or --overw"
+    ):
+        predict(segmenter_file, [str(photos)], out, device="cpu", flips=True, quiet=True)
+    with pytest.raises(SettingError, match=r"images of: \.\./my photos there, \.\./my photos/sub now"):
+        predict(segmenter_file, [str(photos / "sub")], out, device="cpu", quiet=True)
+    Path(segmenter_file).write_bytes(b"other weights")
+    with pytest.raises(SettingError, match=r"segmenter: \w+ there, \w+ now"):
+        predict(segmenter_file, [str(photos)], out, device="cpu", quiet=True)
+    assert len(predict(segmenter_file, [str(photos)], out, device="cpu", overwrite=True, quiet=True)) == 12
+
+
+def test_files_of_other_origin_are_not_taken_for_results(segmenter_file, photos, tmp_path):
+    write_photo(tmp_path / "out" / "ids" / "a.png")
+    with pytest.raises(SettingError, match=r"is there already, in a folder without predict.json"):
+        predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)
+
+
+def test_overwriting_takes_the_old_results_away_first(segmenter_file, photos, tmp_path, monkeypatch):
+    """Stopped half-way after a change of settings, nothing made with the old ones passes for new."""
+    out = tmp_path / "out"
+    predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
+
+    def stop(tiles):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(stop))
+    with pytest.raises(SegfieldError, match=r"stopped by Ctrl-C; 0 of 4 images are complete in .* goes on from there"):
+        predict(segmenter_file, [str(photos)], str(out), device="cpu", flips=True, overwrite=True, quiet=True)
+    assert not list((out / "ids").rglob("*.png"))
+
+
+def test_bad_images_are_named_and_the_rest_done(segmenter_file, photos, tmp_path, capsys):
+    (photos / "empty.png").write_bytes(b"")
+    (photos / "cut.png").write_bytes((photos / "sub" / "big.png").read_bytes()[:150])
+    Image.new("LA", (4, 4)).save(photos / "fine.png")
+    np.save(photos / "not.npy", np.zeros(3))
+    with pytest.raises(
+        DataError, match=r"2 of 7 images could not be predicted \(named above.*the other 5 are complete"
+    ):
+        predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)
+    told = capsys.readouterr().err
+    assert "empty.png" in told and "cut.png" in told and "Traceback" not in told
+    assert len(list((tmp_path / "out" / "overlay").rglob("*.jpg"))) == 5
+
+
+def test_an_image_of_other_bands_is_named(segmenter_file, tmp_path, capsys):
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "field.tif", np.zeros((5, 9, 9), np.uint8), photometric="minisblack")
+    with pytest.raises(DataError, match=r"1 of 1 images .* none could be"):
+        predict(segmenter_file, [str(tmp_path / "field.tif")], str(tmp_path / "out"), device="cpu", quiet=True)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "field.tif' has 5 bands, the segmenter wants 3" in told
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_parts_together_are_the_whole(segmenter_file, photos, tmp_path, parts):
+    alone = predict(segmenter_file, [str(photos)], str(tmp_path / "alone"), device="cpu", quiet=True)
+    out = tmp_path / "together"
+    files = []
+    for i in range(1, parts + 1):
+        files += predict(segmenter_file, [str(photos)], str(out), device="cpu", part=f"{i}/{parts}", quiet=True)
+    assert sorted(f.relative_to(out) for f in files) == sorted(f.relative_to(tmp_path / "alone") for f in alone)
+
+
+def test_all_kinds_scales_and_source_values(segmenter_file, photos, tmp_path):
+    kinds = "ids, entropy,probabilities,polygons"
+    files = predict(segmenter_file, [str(photos)], str(tmp_path / "o"), save=kinds, scales=(0.5, 1.0), flips=True,
+                    source_values=True, device="cpu", quiet=True)  # fmt: skip
+    assert len(files) == 16
+    with np.load(tmp_path / "o" / "probabilities" / "sub" / "big.npz") as archive:
+        assert archive["probabilities"].shape == (3, 150, 150)
+    settings = json.loads((tmp_path / "o" / "predict.json").read_text(encoding="utf-8"))
+    assert settings["scales"] == [0.5, 1.0] and settings["flips"] is True and settings["source_values"] is True
+
+
+@pytest.mark.parametrize(
+    "settings, told",
+    [
+        ({"save": "ids,overlays"}, "'overlays' cannot be saved; did you mean overlay"),
+        ({"device": "cuda:99"}, "asks for"),
+        ({"part": "3/2"}, "give i/n"),
+        ({"tile": 8}, "tile is 8 pixels; give 64 or more"),
+        ({"scales": (0.0,)}, "scales are sizes"),
+        ({"overlap": 9999}, "overlap is 9999 pixels"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_written(segmenter_file, photos, tmp_path, settings, told):
+    with pytest.raises(SettingError, match=told):
+        predict(segmenter_file, [str(photos)], str(tmp_path / "out"), **{"device": "cpu", **settings})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_where_the_folder_should_be(segmenter_file, photos, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(SegfieldError, match="is a file or lies in one; name a folder"):
+        predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)
+
+
+def test_a_full_disk_stops_in_a_sentence_and_loses_nothing(segmenter_file, photos, tmp_path, monkeypatch):
+    import errno
+
+    from segfield.data import files
+
+    real, written = os.fsync, []
+
+    def full_after_ten(descriptor):
+        written.append(descriptor)
+        if len(written) > 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", full_after_ten)
+    with pytest.raises(SegfieldError, match=r"No space left on device; free some space .*3 of 4 images are complete"):
+        predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)
+    monkeypatch.setattr(files.os, "fsync", real)
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    assert len(predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)) == 12
+
+
+KILLED = """
+import sys, time
+from segfield.commands import predict as verb
+from tests.inference.networks import FakeSegmenter, pixelwise
+def slow(tiles):
+    time.sleep(0.15)
+    return pixelwise(tiles)
+verb.load_segmenter = lambda file, device: FakeSegmenter(slow)
+verb.predict(sys.argv[1], [sys.argv[2]], sys.argv[3], device="cpu")
+"""
+
+
+def test_killed_and_started_again_it_ends_as_if_never_stopped(segmenter_file, tmp_path):
+    photos, out = tmp_path / "many", tmp_path / "out"
+    for i in range(12):
+        write_photo(photos / f"{i:02}.png", size=10 + i)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, segmenter_file, str(photos), str(out)], cwd=Path(__file__).parents[2]
+    )
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("overlay/*.jpg"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    left = {file: file.stat().st_mtime_ns for file in out.glob("overlay/*.jpg")}
+    assert 3 <= len(left) < 12
+    for file in out.rglob("*.png"):
+        Image.open(file).load()
+    files = predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
+    assert len(files) == 36 and all(file.is_file() for file in files)
+    assert sum(file.stat().st_mtime_ns == stamp for file, stamp in left.items()) == len(left)
+    for i in range(12):
+        assert Image.open(out / "ids" / f"{i:02}.png").size == (10 + i, 10 + i)

@@ -1,0 +1,89 @@
+"""The memory statement against what a fresh process takes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segfield.inference.memory import NetworkBytes, available_bytes, in_words, network_bytes, peak_bytes
+from segfield.inference.tiles import TilePlan
+
+MEASURE = """
+import ctypes, re, sys
+import numpy as np, torch
+from segfield.classes import ClassTable
+from segfield.inference.image import plan_for, predict_image
+from segfield.inference.memory import network_bytes, peak_bytes
+from tests.inference.networks import FakeSegmenter
+torch.set_num_threads(1)
+net = torch.nn.Sequential(torch.nn.Conv2d(3, 48, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(48, 48, 3, padding=1),
+                          torch.nn.ReLU(), torch.nn.Conv2d(48, 24, 3, padding=1)).eval()
+net = net.to(memory_format=torch.channels_last)
+run = lambda tiles: net(tiles.contiguous(memory_format=torch.channels_last))
+segmenter = FakeSegmenter(run, ClassTable(tuple('abcdefghijklmnopqrstuvwx')), margin=3)
+def status(key):
+    return int(re.search(key + r':\\s+(\\d+)', open('/proc/self/status').read())[1]) * 1024
+image = np.random.default_rng(0).integers(0, 256, (3, 900, 2600), dtype=np.uint8)
+predict_image(segmenter, image[:, :300, :300], tile=256, keep_entropy=True)
+network = network_bytes(run, 3)
+said = peak_bytes(plan_for(segmenter, 900, 2600, 512), 24, network, keep_entropy=True)
+ctypes.CDLL(None).malloc_trim(0)
+open('/proc/self/clear_refs', 'w').write('5')
+before = status('VmRSS')
+predict_image(segmenter, image, tile=512, keep_entropy=True)
+print(said.total, status('VmHWM') - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is read from Linux's /proc")
+def test_the_statement_is_within_a_fifth_of_the_measured_peak():
+    answer = subprocess.run(
+        [sys.executable, "-c", MEASURE], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120
+    )
+    assert answer.returncode == 0, answer.stderr
+    said, measured = map(int, answer.stdout.split())
+    assert measured > 100 * 2**20
+    assert 0.8 < said / measured < 1.2
+
+
+def test_a_networks_peak_is_counted_from_its_tensors():
+    weight = torch.ones(4, 2, 1, 1)
+
+    def network(x):  # 2 bands in; alive at once: 4 + 4 channels of float32, the first 4 released before the last 1
+        y = F.conv2d(x, weight)
+        z = y * 2
+        del y
+        return z.sum(dim=1, keepdim=True)
+
+    counted = network_bytes(network, 2, size=32)
+    assert counted.per_pixel == pytest.approx(1.3 * 8 * 4)
+    assert counted.fixed == max(weight.nbytes, 2 * 32 * 32 * 4)  # the tile itself is given, too
+    assert network_bytes(lambda x: x.relu_().neg_(), 2, size=32).per_pixel == 0
+
+
+def test_what_is_asked_for_is_what_is_counted():
+    plan = TilePlan.of(1000, 2000, tile=256, margin=16, stride=32)
+    bare = peak_bytes(plan, 5, NetworkBytes(100.0))
+    assert bare.result == 1000 * 2000
+    assert bare.on_device == 5 * plan.tile_height * 2000 * 4 + plan.tile_height * plan.tile_width * 112
+    assert peak_bytes(plan, 5, NetworkBytes(100.0), keep_entropy=True).result == 5 * 1000 * 2000
+    assert peak_bytes(plan, 5, NetworkBytes(100.0), keep_probabilities=True).result == 11 * 1000 * 2000
+    assert peak_bytes(plan, 5, NetworkBytes(100.0), saving=["overlay"]).total > bare.total
+    assert peak_bytes(plan, 5, NetworkBytes(100.0), scales=(1.0, 2.0)).on_device > 2 * bare.on_device
+    assert peak_bytes(plan, 300, NetworkBytes(100.0)).result == 4 * 1000 * 2000
+
+
+def test_memory_does_not_grow_with_the_images_height():
+    short, tall = (
+        peak_bytes(TilePlan.of(height, 512, tile=256, margin=16), 5, NetworkBytes(100.0)) for height in (1000, 100000)
+    )
+    assert abs(tall.on_device - short.on_device) / short.on_device < 0.3
+
+
+def test_words():
+    assert in_words(812 * 2**20) == "812 MiB"
+    assert in_words(1.5 * 2**30) == "1.5 GiB"
+    assert available_bytes() is None or available_bytes() > 2**20

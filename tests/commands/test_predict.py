@@ -147,7 +147,7 @@ def test_parts_together_are_the_whole(segmenter_file, photos, tmp_path, parts):
 
 
 def test_all_kinds_scales_and_source_values(segmenter_file, photos, tmp_path):
-    kinds = "ids, entropy,probabilities,polygons"
+    kinds = ["ids, entropy", "probabilities", "polygons"]
     files = predict(segmenter_file, [str(photos)], str(tmp_path / "o"), save=kinds, scales=(0.5, 1.0), flips=True,
                     source_values=True, device="cpu", quiet=True)  # fmt: skip
     assert len(files) == 16

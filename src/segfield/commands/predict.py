@@ -64,7 +64,8 @@ def predict(
     from segfield.inference.results import ResultsFolder
     from segfield.segmentation import checked_kinds
 
-    kinds = checked_kinds([kind.strip() for kind in save.split(",") if kind.strip()] if isinstance(save, str) else save)
+    asked = ",".join([save] if isinstance(save, str) else save)
+    kinds = checked_kinds(kind.strip() for kind in asked.split(",") if kind.strip())
     target = pick_device(device)
     found = find_inputs(inputs, Path(out), IMAGE_SUFFIXES)
     mine = take_part(found.images, part)

@@ -126,6 +126,7 @@ class BatchPrediction:
             f"memory beside the image itself: about {in_words(need)} on {device} for '{image.name}' "
             f"({plan.height}×{plan.width}, {tiles}){tight}",
             markup=False,
+            soft_wrap=True,
         )
 
     def _how_to_go_on(self, images: Sequence[Input]) -> str:

@@ -45,10 +45,9 @@ def main() -> None:
         details[name] = compare(truth, predicted, repeats)
         print(f"{name}: {details[name]}")
     worst = min(details["street_like"]["ratios"].values())
+    form = "C" if peer.CSUPPORT else "numpy"
     peers = f"torchmetrics {version('torchmetrics')} MulticlassJaccardIndex.update and cityscapesScripts "
-    peers += (
-        f"{version('cityscapesscripts')} evaluatePair ({'C' if peer.CSUPPORT else 'numpy'} form); ours on 2 threads"
-    )
+    peers += f"{version('cityscapesscripts')} evaluatePair ({form} form); ours on 2 threads"
     record("confusion_speed", worst, "x", peers, GOAL, worst >= GOAL, details, quick)
 
 

@@ -75,6 +75,8 @@ def test_threads_agree_with_one(monkeypatch):
         np.testing.assert_array_equal(wide, one)
     spans = confusion._pieces(123 * 211, 3)
     assert [s.start % 64 for s in spans] == [0, 0, 0] and sum(s.stop - s.start for s in spans) == 123 * 211
+    lengths = [s.stop - s.start for s in spans]
+    assert lengths[0] > lengths[1] > 0 and abs(lengths[1] - lengths[2]) < 128
 
 
 def test_called_from_many_threads_at_once():

@@ -25,6 +25,9 @@ Counts = npt.NDArray[np.int64]
 LANES = 4
 """Copies of the histogram that neighbouring pixels take turns in: adding twice to one place waits for the store."""
 
+HEAD_START_PIXELS = 1 << 18
+"""What the calling thread counts while another one wakes up."""
+
 THREAD_PIXELS = 1 << 18
 """Fewer pixels than this are not worth handing to a thread (about 30 µs of counting)."""
 
@@ -122,11 +125,12 @@ def _checked(truth: Array, predicted: Array) -> tuple[Array, Array]:
 
 
 def _pieces(pixels: int, threads: int) -> list[slice]:
-    """One span a thread, as many threads as are worth it."""
+    """One span a thread, as many as are worth it; the first, of the calling thread, is longer by a head start."""
     count = max(1, min(threads, pixels // THREAD_PIXELS))
+    head_start = min(HEAD_START_PIXELS, pixels // 4) if count > 1 else 0
     # spans begin at multiples of 64 pixels, so that words stay aligned
-    edges = [pixels * i // count // 64 * 64 for i in range(count)] + [pixels]
-    return [slice(low, high) for low, high in itertools.pairwise(edges)]
+    inner = [(head_start + (pixels - head_start) * i // count) // 64 * 64 for i in range(1, count)]
+    return [slice(low, high) for low, high in itertools.pairwise([0, *inner, pixels])]
 
 
 @functools.cache
@@ -171,31 +175,38 @@ def _count_words(
     columns: Array,
     lanes: Array,
 ) -> None:
-    """Three depths: 64 pixels that are all alike are one addition, so are 8; the others are added one by one.
+    """Three depths: 64 pixels that are all alike are one addition, so are 16; the others are added one by one.
 
     Indices are unsigned throughout: with signed ones, each look-up would first ask whether to count from the end.
     """
-    ones, low, byte = np.uint64(0x0101010101010101), np.uint64(0xFF), np.uint64(8)
+    ones, low, byte, one = np.uint64(0x0101010101010101), np.uint64(0xFF), np.uint64(8), np.uint64(1)
+    lane_0, lane_1, lane_2, lane_3 = lanes[0], lanes[1], lanes[2], lanes[3]
     blocks = truth_words.size // 8
     for block in range(blocks):
-        at = 8 * block
+        at = np.uint64(8 * block)
         t, p = truth_words[at], predicted_words[at]
-        first_truth, first_predicted = (t & low) * ones, (p & low) * ones
+        all_t, all_p = (t & low) * ones, (p & low) * ones
         change = np.uint64(0)
         for i in range(8):
-            change |= (truth_words[at + i] ^ first_truth) | (predicted_words[at + i] ^ first_predicted)
+            change |= (truth_words[at + np.uint64(i)] ^ all_t) | (predicted_words[at + np.uint64(i)] ^ all_p)
         if change == 0:
-            lanes[block & 3, rows[t & low] + columns[p & low]] += 64
+            lane_0[rows[t & low] + columns[p & low]] += 64
             continue
-        for i in range(8):
-            t, p = truth_words[at + i], predicted_words[at + i]
-            if ((t ^ ((t & low) * ones)) | (p ^ ((p & low) * ones))) == 0:
-                lanes[i & 3, rows[t & low] + columns[p & low]] += 8
-                continue
-            for j in range(8):
-                lanes[j & 3, rows[t & low] + columns[p & low]] += 1
-                t >>= byte
-                p >>= byte
+        for _ in range(4):
+            t, p = truth_words[at], predicted_words[at]
+            next_t, next_p = truth_words[at + one], predicted_words[at + one]
+            all_t, all_p = (t & low) * ones, (p & low) * ones
+            if ((t ^ all_t) | (p ^ all_p) | (next_t ^ all_t) | (next_p ^ all_p)) == 0:
+                lane_1[rows[t & low] + columns[p & low]] += 16
+            else:
+                for _ in range(4):
+                    lane_0[rows[t & low] + columns[p & low]] += 1
+                    lane_1[rows[next_t & low] + columns[next_p & low]] += 1
+                    t, p, next_t, next_p = t >> byte, p >> byte, next_t >> byte, next_p >> byte
+                    lane_2[rows[t & low] + columns[p & low]] += 1
+                    lane_3[rows[next_t & low] + columns[next_p & low]] += 1
+                    t, p, next_t, next_p = t >> byte, p >> byte, next_t >> byte, next_p >> byte
+            at += one + one
     for pixel in range(64 * blocks, truth.size):
         lanes[0, rows[truth[pixel]] + columns[predicted[pixel]]] += 1
 

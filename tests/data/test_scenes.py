@@ -1,5 +1,7 @@
 """The data set of drawn scenes: options, names, splits, and the folder that write_scenes makes."""
 
+import subprocess
+import sys
 from itertools import chain
 
 import numpy as np
@@ -8,6 +10,8 @@ import yaml
 from PIL import Image
 
 from segfield.classes import ClassTable
+from segfield.data.dataset import folds
+from segfield.data.formats import open_dataset
 from segfield.data.scenes import SceneOptions, draw_scene, open_scenes, write_scenes
 from segfield.errors import DataError, SettingError
 
@@ -137,3 +141,17 @@ def test_write_scenes_puts_films_in_flat_files_and_overwrites_nothing(tmp_path):
     ]
     with pytest.raises(DataError, match="new or an empty folder"):
         write_scenes(tmp_path, "count=1,size=32")
+
+
+def test_scenes_open_as_any_other_data_set():
+    opened = open_dataset("scenes:count=4,size=32x48,seed=5")
+    assert list(opened.names) == list(open_scenes("count=4,size=32x48,seed=5").names)
+    assert np.array_equal(opened[1].labels, draw_scene((32, 48), 5_000_001)[1])
+    folded = folds(opened, 2)
+    assert sorted(name for _, val in folded for name in val.names) == sorted(opened.names)
+
+
+def test_drawing_loads_no_torch():
+    code = "import sys; from segfield.data.scenes import draw_scene; draw_scene((32, 32), 0); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -58,7 +58,7 @@ def test_the_ground_moves_as_the_camera_drives(seed):
     arrived, left = after.ravel()[target], before.ravel()[source]
     still = np.isin(arrived, [ID["road"], ID["pavement"]])
     assert len(target) > 800
-    assert (arrived == left)[still].mean() > 0.985
+    assert (arrived == left)[still].mean() > 0.97
     # Textures travel as well: the picture fits better along the true motion than without it.
     grey = [image.astype(np.float32).mean(axis=0).ravel() for image in (before_image, after_image)]
     moved = np.abs(grey[0][source] - grey[1][target])[still].mean()

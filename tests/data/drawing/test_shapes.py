@@ -193,3 +193,53 @@ def test_shadows_fall_away_from_the_sun():
     assert cast(LIGHT, (1.0, 0.0, 5.0)) == (1.0, 5.0)
     x, z = cast(LIGHT, (1.0, 4.0, 5.0))
     assert (x, z) == (pytest.approx(1 - 0.6 * 4 / 0.8), pytest.approx(5))
+
+
+def colours_of(draw, name, **pose):
+    """The albedos (N, 3) of the faces of a class that can be seen, and how much they glow."""
+    canvas = Canvas(Camera.looking((240, 320), 240, (0.0, 1.5, 0.0), **pose))
+    draw(canvas)
+    painted = canvas.paint()
+    faces = [f for f in np.unique(painted.faces) if f > 1]
+    of_class = [f for f in faces if CLASS_OF_MATERIAL[int(painted.looks[4, f])] == ID[name]]
+    return painted.looks[:3, of_class].T, painted.looks[3, of_class]
+
+
+def test_cars_show_red_lamps_behind_and_white_ones_in_front():
+    dusk = dataclasses.replace(LIGHT, lamps=1.0)
+    for heading, red in ((0.0, True), (math.pi, False)):
+        albedo, glow = colours_of(lambda c, h=heading: draw_car(c, Dice(5), dusk, 0.0, 10.0, h), "car")
+        lamps = albedo[glow > 0]
+        assert len(lamps) == 2
+        assert (lamps[:, 0] > 5 * lamps[:, 1]).all() == red
+    _, glow = colours_of(lambda c: draw_car(c, Dice(5), LIGHT, 0.0, 10.0, math.pi), "car")
+    assert (glow == 3 * LIGHT.lamps).sum() >= 2
+
+
+def test_one_lamp_of_a_traffic_light_burns():
+    for phase, strongest in ((0, 0), (2, 1)):
+        albedo, glow = colours_of(lambda c, p=phase: draw_traffic_light(c, LIGHT, 0.0, 8.0, p), "sign", pitch=0.1)
+        assert (glow > 0).sum() == 1
+        assert albedo[glow > 0][0].argmax() == strongest
+
+
+def test_cars_and_clothes_come_in_many_colours():
+    cars = {
+        tuple(colours_of(lambda c, s=s: draw_car(c, Dice(s), LIGHT, 0.0, 9.0), "car")[0].sum(axis=0)) for s in range(12)
+    }
+    people = {
+        tuple(colours_of(lambda c, s=s: draw_person(c, Dice(s), LIGHT, 0.0, 6.0, 0.0, False), "person")[0].sum(axis=0))
+        for s in range(12)
+    }
+    assert len(cars) >= 10
+    assert len(people) == 12
+
+
+def test_some_people_are_children():
+    heights = []
+    for seed in range(60):
+        classes, _ = shown(lambda c, s=seed: draw_person(c, Dice(s), LIGHT, 0.0, 8.0, 0.0, False))
+        top, bottom, _, _ = box(classes == ID["person"])
+        heights.append((bottom - top) / 30)
+    assert 0.03 < np.mean(np.array(heights) < 1.45) < 0.35
+    assert 1.6 < np.median(heights) < 1.9

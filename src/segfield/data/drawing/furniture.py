@@ -21,7 +21,7 @@ _GREEN, _YELLOW, _BLACK = linear(20, 104, 66), linear(238, 190, 30), linear(24, 
 def draw_lamp(canvas: Canvas, light: Light, side: int, x: float, z: float, height: float) -> None:
     """A street lamp whose arm reaches over the roadway."""
     frame = Frame((x, 0.0, z), X, Y)
-    canvas.add(frame, ((-0.11, 0), (0.11, 0), (0.06, height), (-0.06, height)), Material.METAL, _STEEL)
+    canvas.add(frame, ((-0.14, 0), (0.14, 0), (0.08, height), (-0.08, height)), Material.METAL, _STEEL)
     reach = -side * 1.5
     arm = ((0.0, height - 0.09), (reach, height + 0.16), (reach, height + 0.24), (0.0, height + 0.06))
     canvas.add(frame, arm, Material.METAL, _STEEL)
@@ -47,13 +47,13 @@ def draw_sign(canvas: Canvas, dice: Dice, light: Light, x: float, z: float) -> N
     """A post with one or two signs: round, triangular, square or a green or blue board."""
     frame = Frame((x, 0.0, z), X, Y)
     height = dice.between(2.3, 3.0)
-    canvas.add(frame, rectangle(-0.04, 0, 0.08, height), Material.METAL, linear(132, 136, 138))
+    canvas.add(frame, rectangle(-0.05, 0, 0.1, height), Material.METAL, linear(132, 136, 138))
     strip_shadow(canvas, light, x, z, 0.0, height, 0.2)
     low = height - 0.35
     kind = dice.choice(("limit", "warning", "blue", "stop", "board", "yield"))
     if kind == "board":
         ground = dice.choice((_GREEN, _GREEN, _BLUE, _YELLOW))
-        wide, high = dice.between(0.9, 1.9), dice.between(0.5, 0.9)
+        wide, high = dice.between(1.1, 2.3), dice.between(0.6, 1.1)
         for inset, colour in ((0.0, _WHITE), (0.05, ground)):
             outline = rectangle(-wide / 2 + inset, low + inset, wide - 2 * inset, high - 2 * inset)
             canvas.add(frame, outline, Material.BOARD, colour)
@@ -69,7 +69,7 @@ def draw_sign(canvas: Canvas, dice: Dice, light: Light, x: float, z: float) -> N
 
 
 def _plate(canvas: Canvas, dice: Dice, frame: Frame, middle: float, kind: str) -> None:
-    radius = dice.between(0.38, 0.52)
+    radius = dice.between(0.42, 0.6)
     turned = {"warning": (3, math.pi / 2), "yield": (3, -math.pi / 2), "stop": (8, math.pi / 8)}
     layers = {
         "limit": (_RED, _WHITE),
@@ -110,9 +110,14 @@ def draw_bollard(canvas: Canvas, light: Light, x: float, z: float, colour: Vecto
     strip_shadow(canvas, light, x, z, 0.0, 1.0, 0.08)
 
 
-def draw_fence(canvas: Canvas, dice: Dice, frame: Frame, length: float) -> None:
+_GARDEN_FENCES = ("pickets", "pickets", "bars", "boards", "railing")
+
+
+def draw_fence(
+    canvas: Canvas, dice: Dice, frame: Frame, length: float, kinds: tuple[str, ...] = _GARDEN_FENCES
+) -> None:
     """A fence along a frame: wooden pickets, iron bars, boards, or a railing of posts and rails."""
-    kind = dice.choice(("pickets", "bars", "boards", "railing"))
+    kind = dice.choice(kinds)
     wood = varied(dice, dice.choice((_WOOD, linear(226, 222, 212), linear(96, 74, 58), linear(110, 130, 110))), 0.2)
     iron = varied(dice, dice.choice((linear(40, 44, 46), linear(30, 60, 46), linear(120, 124, 128))), 0.2)
     if kind == "boards":

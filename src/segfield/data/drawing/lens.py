@@ -27,7 +27,7 @@ def expose(radiance: Floats, light: Light, scene: Dice, frame: Dice) -> npt.NDAr
         (3, H, W) uint8.
     """
     _, height, width = radiance.shape
-    stop, sharp, grain = scene.between(0.72, 1.3), scene.between(0.3, 0.62), scene.between(1.5, 5.0)
+    stop, sharp, grain = scene.between(0.72, 1.3), scene.between(0.3, 0.62), scene.between(1.5, 4.5)
     sigma = sharp * max(1.0, min(height, width) / 400)
     blurred = ndimage.gaussian_filter(radiance, (0, sigma, sigma), truncate=2.5)
     bright = sum(0.55 * s * max(light.sun[1], 0.3) + a for s, a in zip(light.sunlight, light.skylight)) / 3

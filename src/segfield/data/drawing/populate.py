@@ -118,9 +118,9 @@ def _yard(canvas: Canvas, moment: Moment, lot: Lot) -> None:
         )
     frame = facing_street(side, street.edge + 0.1, lot.far if side > 0 else lot.near)
     kind = dice.roll()
-    if kind < 0.3:
+    if kind < 0.2:
         draw_hedge(canvas, dice, frame, length, street.leaf)
-    elif kind < 0.88:
+    elif kind < 0.92:
         draw_fence(canvas, dice, frame, length)
 
 
@@ -163,17 +163,19 @@ def _posts(canvas: Canvas, moment: Moment) -> None:
             kind = dice.roll()
             if moment.profile.is_crossing(z):
                 continue
-            if kind < 0.3:
+            if kind < 0.4:
                 moment.put(x, z, 2.2, partial(draw_sign, canvas, dice, light, x, z))
-            elif kind < 0.42:
+            elif kind < 0.5:
                 colour = dice.choice((linear(70, 74, 78), linear(168, 40, 36), linear(120, 122, 124)))
                 for i in range(5):
                     post = side * (street.road + 0.35), slot * 9 + i * 1.7
                     moment.put(*post, 1.5, partial(draw_bollard, canvas, light, *post, colour))
-            elif kind < 0.54:
+            elif kind < 0.7:
                 frame = facing_street(side, street.road + 0.3, slot * 9.0 + (8 if side > 0 else 0))
                 if slot * 9 > moment.eye[2] - 4:
-                    moment.things.append((slot * 9 + 4, partial(draw_fence, canvas, dice, frame, 8.0)))
+                    moment.things.append(
+                        (slot * 9 + 4, partial(draw_fence, canvas, dice, frame, 8.0, ("railing", "bars")))
+                    )
     for lot in moment.lots:
         if lot.kind == "crossing":
             x, z = lot.side * (street.road + 0.4), lot.near - 0.9
@@ -227,7 +229,7 @@ def _driving(canvas: Canvas, moment: Moment) -> None:
 
 def _walkers(canvas: Canvas, moment: Moment) -> None:
     """People on the pavements; some go in pairs, some stand."""
-    street, stretch = moment.street, 36.0
+    street, stretch = moment.street, 26.0
     for number in range(street.people):
         dice = Dice(street.seed, PEOPLE, number)
         side, pair = dice.choice((-1, 1)), dice.chance(0.35)

@@ -102,6 +102,6 @@ def camera_at(street: Street, size: tuple[int, int], time: float) -> tuple[Camer
     shake = 0.004 * math.sin(7.3 * time) if speed else 0.0
     pitch, roll = dice.between(-0.06, 0.05) + shake, dice.between(-0.02, 0.02)
     place = Dice(street.seed, PLACE).between(0, 40) + speed * time
-    # A field of view of 55 to 75 degrees across the longer side.
-    focal = dice.between(0.66, 0.95) * max(size[1], 1.15 * size[0])
+    # A field of view of 47 to 65 degrees across the longer side.
+    focal = dice.between(0.78, 1.15) * max(size[1], 1.15 * size[0])
     return Camera.looking(size, focal, (x, eye, place), yaw, pitch, roll), speed

@@ -88,17 +88,28 @@ def test_things_in_the_street_are_painted_from_far_to_near(seed):
     _, moment = recorded(seed)
     assert len(moment.things) > 15
     canvas = Recorder(Camera.looking((60, 90), 60, moment.eye))
-    order = sorted(moment.things, key=lambda thing: -thing[0])
     distances = []
-    for _, draw in order:
+    for _, draw in sorted(moment.things, key=lambda thing: -thing[0]):
         before = len(canvas.seen)
         draw.func(canvas, *draw.args[1:])
-        faces = [corners for corners, _ in canvas.seen[before:] if corners]
-        if faces:
-            distances.append(min(corner[2] for corners in faces for corner in corners))
-    # Wires and railings are ordered by their middles, all else by its place.
-    assert all(later < earlier + 14 for earlier, later in pairwise(distances))
-    assert distances[0] - distances[-1] > 30
+        places = [(x, z) for corners, _ in canvas.seen[before:] for x, _, z in corners]
+        distances.append(min(np.hypot(x - moment.eye[0], z - moment.eye[2]) for x, z in places) if places else None)
+    known = [distance for distance in distances if distance is not None]
+    # Wires are ordered by their middles, all else by its place.
+    assert all(later < earlier + 14 for earlier, later in pairwise(known))
+    assert np.corrcoef(known, -np.arange(len(known)))[0, 1] > 0.85
+    assert known[0] - known[-1] > 30
+
+
+def test_people_make_way_smoothly():
+    moment = moment_of(0, Camera.looking((60, 90), 60, (1.0, 1.5, 10.0)))
+    path = [moment.aside(1.3, 10 + ahead) for ahead in np.linspace(12, 0.5, 200)]
+    assert path[0] == 1.3
+    assert path[-1] == pytest.approx(2.25)
+    assert np.diff(path).min() >= 0
+    assert np.diff(path).max() < 0.03
+    assert moment.aside(4.0, 11.0) == 4.0
+    assert moment.aside(0.9, 11.0) == pytest.approx(1 - 1.25)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -130,7 +130,7 @@ def draw_fence(
     rails: tuple[float, ...] = (0.25, height - 0.25) if kind != "railing" else (0.3, height * 0.62, height - 0.06)
     for v in rails:
         canvas.add(frame, rectangle(0, v, length, 0.07), Material.PICKET, colour)
-    step, wide = {"pickets": (0.2, 0.11), "bars": (0.22, 0.045), "railing": (1.7, 0.09)}[kind]
+    step, wide = {"pickets": (0.2, 0.11), "bars": (0.22, 0.045), "railing": (2.0, 0.09)}[kind]
     for i in range(int(length / step) + 1):
         top: Outline = rectangle(i * step, 0.05, wide, height)
         if kind == "pickets":

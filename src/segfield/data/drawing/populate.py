@@ -75,8 +75,19 @@ class Moment:
     def put(self, x: float, z: float, clearance: float, draw: Callable[[], None]) -> None:
         """Have something drawn in its turn, unless it would stand in the camera's way."""
         ahead = z - self.eye[2]
-        if ahead > clearance or (ahead > 0.4 and abs(x - self.eye[0]) > 1.3):
-            self.things.append((z, draw))
+        if ahead > clearance or (ahead > 0.4 and abs(x - self.eye[0]) > 1.15):
+            self.add(x, z, draw)
+
+    def add(self, x: float, z: float, draw: Callable[[], None]) -> None:
+        """Have something drawn in its turn: the farther from the camera, the earlier."""
+        self.things.append((math.hypot(x - self.eye[0], max(z - self.eye[2], 0.0)), draw))
+
+    def aside(self, x: float, z: float) -> float:
+        """Where someone who would be at (x, z) is after making way for the camera, from eight metres off on."""
+        off = x - self.eye[0]
+        need = max(0.0, 1.25 - abs(off))
+        near = min(1.0, max(0.0, (8.0 - (z - self.eye[2])) / 5.0))
+        return x + math.copysign(need * near * near * (3 - 2 * near), off)
 
     def wrapped(self, z: float, low: float, high: float) -> float:
         """`z` moved by whole stretches to lie low … high metres ahead of the camera: traffic never runs out."""
@@ -147,7 +158,7 @@ def _lamps(canvas: Canvas, moment: Moment) -> None:
         if street.wires and along and z > moment.eye[2] - gap:
             for aside in (0.0, 0.35):
                 start, end = (x + aside, height + 0.1, z), (x + aside, height + 0.1, z + gap)
-                moment.things.append((z + gap / 2, partial(draw_wire, canvas, start, end, 0.5)))
+                moment.add(x, z + gap / 2, partial(draw_wire, canvas, start, end, 0.5))
         if street.wires and not along:
             ends = (-x, height - 0.3, z), (x, height - 0.3, z)
             moment.put(0.0, z, 1.5, partial(draw_wire, canvas, *ends, 0.4))
@@ -171,11 +182,7 @@ def _posts(canvas: Canvas, moment: Moment) -> None:
                     post = side * (street.road + 0.35), slot * 9 + i * 1.7
                     moment.put(*post, 1.5, partial(draw_bollard, canvas, light, *post, colour))
             elif kind < 0.7:
-                frame = facing_street(side, street.road + 0.3, slot * 9.0 + (8 if side > 0 else 0))
-                if slot * 9 > moment.eye[2] - 4:
-                    moment.things.append(
-                        (slot * 9 + 4, partial(draw_fence, canvas, dice, frame, 8.0, ("railing", "bars")))
-                    )
+                _railing(canvas, moment, slot, side)
     for lot in moment.lots:
         if lot.kind == "crossing":
             x, z = lot.side * (street.road + 0.4), lot.near - 0.9
@@ -186,6 +193,18 @@ def _posts(canvas: Canvas, moment: Moment) -> None:
                 2.2,
                 partial(draw_traffic_light, canvas, light, x, z, phase),
             )
+
+
+def _railing(canvas: Canvas, moment: Moment, slot: int, side: int) -> None:
+    """Eight metres of railing at the kerb, in pieces, so that each comes in its turn among the people behind it."""
+    x = moment.street.road + 0.3
+    for piece in range(4):
+        z = slot * 9.0 + 2 * piece
+        if z > moment.eye[2] - 3:
+            # Equal dice make equal pieces.
+            dice = Dice(moment.street.seed, POSTS, slot, side, 1)
+            frame = facing_street(side, x, z + (2 if side > 0 else 0))
+            moment.add(side * x, z + 1, partial(draw_fence, canvas, dice, frame, 2.0, ("railing", "bars")))
 
 
 def _parked(canvas: Canvas, moment: Moment) -> None:
@@ -204,7 +223,7 @@ def _parked(canvas: Canvas, moment: Moment) -> None:
 def _car(canvas: Canvas, moment: Moment, dice: Dice, x: float, z: float, heading: float) -> None:
     if z > moment.eye[2] - 3 and (z > moment.eye[2] + 4.5 or abs(x - moment.eye[0]) > 1.6):
         # What counts is its near end: people who stand beside it are nearer than its bonnet.
-        moment.things.append((z - 2.2, partial(draw_car, canvas, dice, moment.light, x, z, heading)))
+        moment.add(x, z - 2.2, partial(draw_car, canvas, dice, moment.light, x, z, heading))
 
 
 def _driving(canvas: Canvas, moment: Moment) -> None:
@@ -229,7 +248,7 @@ def _driving(canvas: Canvas, moment: Moment) -> None:
 
 def _walkers(canvas: Canvas, moment: Moment) -> None:
     """People on the pavements; some go in pairs, some stand."""
-    street, stretch = moment.street, 26.0
+    street, stretch = moment.street, 40.0
     for number in range(street.people):
         dice = Dice(street.seed, PEOPLE, number)
         side, pair = dice.choice((-1, 1)), dice.chance(0.35)
@@ -238,8 +257,8 @@ def _walkers(canvas: Canvas, moment: Moment) -> None:
         start, phase = dice.between(0, stretch), dice.between(0, 6)
         for member in range(2 if pair else 1):
             who = Dice(street.seed, PEOPLE, number, member)
-            z = moment.wrapped(start + pace * moment.seconds + 0.25 * member, 2.5, 2.5 + stretch)
-            x = side * out + 0.62 * member
+            z = moment.wrapped(start + pace * moment.seconds + 0.25 * member, 0.5, 0.5 + stretch)
+            x = moment.aside(side * out + 0.62 * member, z)
             stride = phase + member + pace * moment.seconds * 4.2
             moment.put(x, z, 3.0, partial(draw_person, canvas, who, moment.light, x, z, stride, False))
 

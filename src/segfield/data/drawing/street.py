@@ -71,7 +71,7 @@ class Street:
     def __post_init__(self) -> None:
         dice = Dice(self.seed, PLAN)
         kind = dice.choice(("city", "city", "suburb", "avenue"))
-        road = dice.between(4.2, 6.8)
+        road = dice.between(4.7, 6.9)
         verge = dice.between(0.8, 1.8) if kind != "city" and dice.chance(0.6) else 0.0
         grey = dice.between(0.075, 0.19)
         paving = dice.choice(
@@ -84,7 +84,7 @@ class Street:
             "edge": road + verge + dice.between(2.6, 4.8),
             "trees": dice.between(0.3, 0.9) if kind != "city" else dice.between(0, 0.45),
             "parked": dice.between(0.05, 0.7),
-            "people": dice.whole(6, 18 if kind == "city" else 12),
+            "people": dice.whole(9, 27 if kind == "city" else 18),
             "traffic": dice.between(0.2, 0.8),
             "wires": dice.chance(0.45),
             "asphalt": (grey, grey * dice.between(0.97, 1.02), grey * dice.between(0.95, 1.1)),

@@ -1,0 +1,114 @@
+"""From a verb's signature to its command line and YAML, by jsonargparse; its errors become sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+
+from segfield.errors import SettingError, did_you_mean
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+def call_with_words(verb: str, function: Callable[..., Any], words: Sequence[str], example: str = "") -> Any:
+    """Parse the words after a verb and call its function.
+
+    A function of one dataclass (`train(recipe)`) takes the dataclass's fields as options and a YAML by --recipe; its first
+    field may stand without its name. Any other function takes its parameters: those without default by position.
+
+    Raises:
+        SettingError: if the words do not fit, with the close spellings of what does.
+    """
+    recipe = _only_dataclass(function)
+    parser = ArgumentParser(
+        prog=f"segfield {verb}",
+        description=inspect.getdoc(function).split("\n\n")[0] if function.__doc__ else None,  # type: ignore[union-attr]
+        epilog=f"example: {example}" if example else None,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    # --batch-size and --batch_size are the same option
+    words = [re.sub(r"^--[^=]+", lambda found: "--" + found[0][2:].replace("-", "_"), word) for word in words]
+    if recipe is not None:
+        parser.add_argument("--recipe", action=ActionConfigFile, help="YAML with any of these settings; later options win")
+        parser.add_class_arguments(recipe, as_group=False)
+        if words and not words[0].startswith("-"):
+            words.insert(0, f"--{dataclasses.fields(recipe)[0].name}")
+    else:
+        _add_parameters(parser, function)
+    if any(word in ("-h", "--help") for word in words):
+        parser.print_help()
+        return None
+    settings = _parse(parser, words)
+    if recipe is not None:
+        settings.pop("recipe", None)
+        return function(recipe.from_dict(settings) if hasattr(recipe, "from_dict") else recipe(**settings))
+    return function(**settings)
+
+
+def _add_parameters(parser: ArgumentParser, function: Callable[..., Any]) -> None:
+    hints = typing.get_type_hints(function)
+    lists = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is parameter.empty and typing.get_origin(hints.get(name)) is list
+    ]
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip=set(lists))
+    for name in lists:
+        parser.add_argument(name, nargs="+", type=typing.get_args(hints[name])[0])
+
+
+def _parse(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
+    try:
+        parsed: Namespace = parser.parse_args(words)
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise SettingError(_sentence(str(error), parser)) from error
+    settings: dict[str, Any] = parser.instantiate_classes(parsed).as_dict()
+    return settings
+
+
+def _sentence(message: str, parser: ArgumentParser) -> str:
+    known = sorted({option for action in parser._actions for option in action.option_strings if option.startswith("--")})
+    unknown = re.search(r"[Uu]nrecognized arguments: (\S+)", message)
+    if unknown:
+        option = unknown[1].split("=")[0]
+        if option.startswith("--"):
+            near = did_you_mean(option, known).partition(" Known: ")[0]
+            return f"there is no option {option}; {near if near.startswith('did') else f'see {parser.prog} --help'}"
+        return f"'{option}' is one word too many; see {parser.prog} --help"
+    value = re.search(r'Parser key "([\w.]+)":\s*(.*?)(?:Given value type: .*?)?(?:Given|Got) value: (.*)', message, re.DOTALL)
+    if value:
+        return _value_sentence(value[1], value[2], " ".join(value[3].split()), parser)
+    key = re.search(r"[Kk]ey \"?'?([\w.]+)'?\"? is required", message)
+    if key:
+        return f"{key[1]} is missing; see {parser.prog} --help"
+    return f"{' '.join(message.split())[:400]}; see {parser.prog} --help"
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
+
+
+def _value_sentence(name: str, expected: str, value: str, parser: ArgumentParser) -> str:
+    """'epochs is abc; a whole number or null is expected'."""
+    choices = re.search(r"Literal\[(.*?)\]", expected)
+    if choices:
+        known = re.findall(r"'([^']*)'", choices[1])
+        return f"{name} is {value}; {did_you_mean(value, known)}"
+    kinds = [_KINDS[kind] for kind in dict.fromkeys(re.findall(r"<class '(\w+)'>", expected)) if kind in _KINDS]
+    wanted = " or ".join(kinds) if kinds else " ".join(expected.split())[:200]
+    return f"{name} is {value}; {wanted} is expected, see {parser.prog} --help"
+
+
+def _only_dataclass(function: Callable[..., Any]) -> Any:
+    hints = typing.get_type_hints(function)
+    names = list(inspect.signature(function).parameters)
+    first = hints.get(names[0]) if len(names) == 1 else None
+    return first if dataclasses.is_dataclass(first) else None
+
+

@@ -1,0 +1,95 @@
+"""`segfield evaluate`: score a segmenter on a labelled split, with a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segfield.errors import SettingError
+
+if TYPE_CHECKING:
+    from segfield.evaluation.evaluator import Evaluation
+
+
+def evaluate(
+    segmenter: str,
+    data: str,
+    *,
+    split: str = "val",
+    classes: str | None = None,
+    out: str = "evaluation",
+    flips: bool = False,
+    scales: list[float] | None = None,
+    tile: int | None = None,
+    boundaries: bool = True,
+    calibration: bool = True,
+    worst: int = 8,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> Evaluation:
+    """Score a segmenter on a labelled split: mIoU, per class, boundaries, calibration, confidence intervals; with a report.
+
+    Args:
+        segmenter: the file `segfield train` wrote.
+        data: data set, as for `segfield train`.
+        split: the split to score; 'all' takes every sample.
+        classes: class table that replaces the format's own.
+        out: folder for report.html and scores.json.
+        flips: average over each image and its mirror.
+        scales: average over these sizes, e.g. [0.75,1,1.25].
+        tile: tile side in pixels, for large images.
+        boundaries: measure boundary IoU, BF score and trimap curve.
+        calibration: measure the expected calibration error.
+        worst: images in the gallery.
+        device: auto, cpu, cuda, cuda:1, mps.
+        overwrite: replace an evaluation that lies in the folder.
+
+    Returns:
+        Everything that was measured.
+
+    Raises:
+        SegfieldError: if the segmenter, the data or a setting cannot be used.
+    """
+    from rich.console import Console
+
+    from segfield.data.files import write_text
+    from segfield.data.formats import open_dataset
+    from segfield.evaluation.report import write_report
+    from segfield.inference.devices import set_threads
+    from segfield.inference.scoring import evaluate_segmenter, report_facts
+    from segfield.segmenter import Segmenter
+
+    console = Console()
+    folder = Path(out)
+    if (folder / "scores.json").exists() and not overwrite:
+        raise SettingError(f"{folder} holds an evaluation already; give another --out, or --overwrite true")
+    set_threads()
+    loaded = Segmenter.load(segmenter, device=device)
+    dataset = open_dataset(data, classes)
+    chosen = dataset if split == "all" else dataset.split(split)
+    evaluation, gallery = evaluate_segmenter(
+        loaded,
+        chosen,
+        flips=flips,
+        scales=tuple(scales or (1.0,)),
+        tile=tile,
+        boundaries=boundaries,
+        calibration=calibration,
+        worst=worst,
+        console=console,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = report_facts(seed=None, data_hash=None, data=data, split=split)
+    recipe = dict(loaded.facts.get("recipe", {}))
+    write_report(folder / "report.html", evaluation, curves=None, gallery=gallery, recipe=recipe, facts=facts)
+    scores = {"segmenter": segmenter, "facts": facts, **evaluation.as_dict()}
+    write_text(folder / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+    console.print(evaluation.scores.table(), highlight=False)
+    console.print(
+        f"mIoU {100 * evaluation.scores.mean_iou:.2f} over {len(evaluation.images)} images of '{split}': "
+        f"report {folder / 'report.html'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return evaluation

@@ -1,0 +1,89 @@
+"""The command line: one verb, one module. A verb's signature gives its options; its errors are sentences, exit status 2."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from segfield.errors import SegfieldError, did_you_mean
+
+# verb → (module, what it does, an example). The function has the verb's name.
+VERBS: dict[str, tuple[str, str, str]] = {
+    "data": ("segfield.commands.data", "list the known data sets; fetch and verify one", "segfield data camvid"),
+    "check": ("segfield.commands.check", "say what is wrong with a data set, before any training", "segfield check FOLDER"),
+    "train": ("segfield.commands.train", "train a segmenter, or go on with a run", "segfield train FOLDER --time 60m"),
+    "evaluate": (
+        "segfield.commands.evaluate",
+        "score a segmenter on a split, with a report",
+        "segfield evaluate run/segmenter.safetensors FOLDER --split test",
+    ),
+    "predict": (
+        "segfield.commands.predict",
+        "predict images of any size",
+        "segfield predict run/segmenter.safetensors photos/*.jpg --out out",
+    ),
+    "demo": ("segfield.commands.demo", "the whole road on drawn street scenes, in minutes", "segfield demo"),
+    "doctor": ("segfield.commands.doctor", "what is installed, broken or missing", "segfield doctor"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit status: 0 done, 1 the verdict is no, 2 something given cannot be used."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except SegfieldError as error:
+        print(f"segfield: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("segfield: stopped; what was finished is kept", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"segfield: {error.strerror or error}{where}; check the path, its permissions and free space", file=sys.stderr)
+        return 2
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if words[0] in ("-V", "--version"):
+        import segfield
+
+        print(f"segfield {segfield.__version__}")
+        return 0
+    verb, *rest = words
+    if verb not in VERBS:
+        raise SegfieldError(f"there is no verb '{verb}'; {did_you_mean(verb, VERBS)}")
+    module, _, _ = VERBS[verb]
+    function: Callable[..., Any] = getattr(importlib.import_module(module), verb)
+    from segfield.commands.arguments import call_with_words
+
+    result = call_with_words(verb, function, rest, example=VERBS[verb][2])
+    return int(getattr(result, "exit_status", 0) or 0)
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    lines = [
+        "segfield gives every pixel of an image its class: from folders of images and masks to a file that predicts anywhere.",
+        "",
+        "usage: segfield VERB …      (segfield VERB --help tells a verb's options)",
+        "",
+        *(f"  {verb:<{width}}  {what}" for verb, (_, what, _) in VERBS.items()),
+        "",
+        "examples:",
+        *(f"  {example}" for _, _, example in VERBS.values()),
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""`segfield train`: from a recipe to a run folder with a segmenter, its scores and a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segfield.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from segfield.evaluation.evaluator import Evaluation
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, the segmenter file and the scores on the validation split."""
+
+    folder: Path
+    segmenter: Path
+    report: Path
+    evaluation: Evaluation | None
+
+
+def train(recipe: Recipe) -> Run:
+    """Train a segmenter, or go on with a run that was stopped; ends with a report in the run folder.
+
+    The run folder holds recipe.yaml, curves.csv, tensorboard/, resume.safetensors, segmenter.safetensors (the best weights
+    so far), scores.json and report.html. A second call with the same recipe continues or, if all is done, says so.
+
+    Args:
+        recipe: everything about the run.
+
+    Raises:
+        SegfieldError: for data or settings that cannot be used; one sentence with the mend.
+    """
+    from rich.console import Console
+
+    from segfield.inference.scoring import evaluate_segmenter, report_facts
+    from segfield.segmenter import Segmenter
+    from segfield.training.loop import fit
+
+    console = Console()
+    fitted = fit(recipe, console)
+    folder = fitted.folder
+    run = Run(folder.path, folder.segmenter, folder.report, None)
+    if not fitted.is_first_process:
+        return run
+    if folder.is_finished():
+        console.print(f"{folder.path} is finished already; its report is {folder.report}", highlight=False)
+        return run
+    segmenter = Segmenter.load(folder.segmenter, device=recipe.device)
+    evaluation, gallery = evaluate_segmenter(segmenter, fitted.val, console=console)
+    from segfield.evaluation.report import write_report
+
+    facts = report_facts(seed=recipe.seed, data_hash=fitted.measured.hash, data=recipe.data, split=fitted.val.split_name)
+    write_report(
+        folder.report, evaluation, curves=fitted.counters.rows, gallery=gallery, recipe=recipe.as_dict(), facts=facts
+    )
+    folder.write_scores({"facts": facts, **evaluation.as_dict()})
+    scores = evaluation.scores
+    console.print(
+        f"validation mIoU {100 * scores.mean_iou:.2f}, pixel accuracy {100 * scores.pixel_accuracy:.2f}: "
+        f"segmenter {folder.segmenter}, report {folder.report}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return Run(folder.path, folder.segmenter, folder.report, evaluation)

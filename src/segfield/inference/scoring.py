@@ -1,0 +1,130 @@
+"""A segmenter over a labelled data set: every measure of the evaluation, and the gallery of the worst images."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from segfield.classes import Array
+from segfield.data.dataset import Dataset
+from segfield.errors import DataError
+from segfield.evaluation.evaluator import Evaluation, Evaluator
+from segfield.segmenter import Segmenter
+
+Gallery = list[tuple[str, Array, Array, Array]]
+
+
+def evaluate_segmenter(
+    segmenter: Segmenter,
+    dataset: Dataset,
+    *,
+    flips: bool = False,
+    scales: tuple[float, ...] = (1.0,),
+    tile: int | None = None,
+    boundaries: bool = True,
+    calibration: bool = True,
+    worst: int = 8,
+    console: Console | None = None,
+) -> tuple[Evaluation, Gallery]:
+    """Predict every labelled sample, whole, and measure.
+
+    Args:
+        segmenter: what predicts.
+        dataset: samples with labels; those without are passed over.
+        flips, scales, tile: of prediction.
+        boundaries, calibration: measure these as well.
+        worst: how many images with the lowest mIoU the gallery gets.
+        console: where progress is shown.
+
+    Returns:
+        The evaluation, and (name, image (C, H, W), labels (H, W), predicted (H, W)) of the worst images, worst first.
+
+    Raises:
+        DataError: if the classes differ, or no sample has labels.
+    """
+    check_same_classes(segmenter, dataset)
+    evaluator = Evaluator(segmenter.classes, boundaries=boundaries, calibration=calibration)
+    position: dict[str, int] = {}
+    for index in _with_progress(len(dataset), console):
+        sample = dataset[index]
+        if sample.labels is None:
+            continue
+        found = segmenter(
+            sample.image, name=sample.name, flips=flips, scales=scales, tile=tile, probabilities=calibration
+        )
+        evaluator.update(sample.name, sample.labels, found.labels, found.probabilities)
+        position[sample.name] = index
+    if not position:
+        raise DataError(f"no sample of split '{dataset.split_name}' has labels; nothing can be scored")
+    evaluation = evaluator.result()
+    gallery: Gallery = []
+    for name in evaluation.worst(worst):
+        sample = dataset[position[name]]
+        predicted = segmenter(sample.image, flips=flips, scales=scales, tile=tile).labels
+        if sample.labels is not None:
+            gallery.append((name, sample.image, sample.labels, predicted))
+    return evaluation, gallery
+
+
+def check_same_classes(segmenter: Segmenter, dataset: Dataset) -> None:
+    """Raises DataError where the data set's classes are not the segmenter's, saying which differ."""
+    ours, theirs = segmenter.classes.names, dataset.classes.names
+    if len(ours) != len(theirs):
+        raise DataError(
+            f"the segmenter knows {len(ours)} classes ({_some(ours)}) and the data set has {len(theirs)} "
+            f"({_some(theirs)}); give the data set's table with --classes, or the segmenter trained on this data"
+        )
+    unlike = [f"{i}: {a} / {b}" for i, (a, b) in enumerate(zip(ours, theirs)) if a != b]
+    if unlike:
+        raise DataError(
+            f"segmenter and data set name their classes differently ({_some(unlike)}); if they are the same, "
+            "give the segmenter's names with --classes"
+        )
+
+
+def report_facts(seed: int | None, data_hash: str | None, data: str, split: str) -> dict[str, Any]:
+    """What makes a result repeatable: versions, seed, data and its hash."""
+    import numpy
+    import torch
+
+    import segfield
+
+    return {
+        "data": data,
+        "split": split,
+        "data hash (SHA-256 of the training pixels)": data_hash,
+        "seed": seed,
+        "segfield": segfield.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "processor": platform.processor() or platform.machine(),
+    }
+
+
+def _with_progress(count: int, console: Console | None) -> Any:
+    bar: Any = contextlib.nullcontext()
+    if console is None or not console.is_terminal:
+        return range(count)
+    bar = Progress(
+        TextColumn("[bold]evaluate"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+    def walk() -> Any:
+        with bar:
+            yield from bar.track(range(count), total=count)
+
+    return walk()
+
+
+def _some(names: Any, count: int = 4) -> str:
+    return ", ".join(names[:count]) + (", …" if len(names) > count else "")

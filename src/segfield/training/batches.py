@@ -1,0 +1,144 @@
+"""Training batches. What stands at a position of the endless stream follows from the seed alone: not from workers or restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from segfield.data.augment import Augmentation
+from segfield.data.dataset import Dataset
+from segfield.losses.weight_map import border_weight_map
+from segfield.training.objective import Batch
+
+Item = tuple[Tensor, Tensor, Tensor | None]
+
+
+class Stream:
+    """The endless stream of sample indices: one seeded permutation of 0 … n−1 after another.
+
+    Args:
+        length: n.
+        seed: of the run.
+    """
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length = length
+        self.seed = seed
+        self._pass = -1
+        self._order: list[int] = []
+
+    def __getitem__(self, position: int) -> int:
+        number, offset = divmod(position, self.length)
+        if number != self._pass:
+            self._order = np.random.default_rng([self.seed, 1, number]).permutation(self.length).tolist()
+            self._pass = number
+        return self._order[offset]
+
+
+def item_seed(seed: int, position: int) -> int:
+    """Seed of the random changes to the item at a position of the stream."""
+    return int(np.random.SeedSequence([seed, 2, position]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class TrainingItems(TorchDataset[Item]):
+    """Position in the stream → augmented image, labels and, where asked for, weights.
+
+    Args:
+        dataset: labelled samples.
+        augmentation: the random changes.
+        stream: which sample stands at which position.
+        border_weight, border_sigma: of U-Net's weight map; 0 leaves it out.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        augmentation: Augmentation,
+        stream: Stream,
+        border_weight: float = 0.0,
+        border_sigma: float = 5.0,
+    ) -> None:
+        self.dataset = dataset
+        self.augmentation = augmentation
+        self.stream = stream
+        self.border = (border_weight, border_sigma)
+        self._weight_maps: dict[int, Tensor] = {}
+
+    def __getitem__(self, position: int) -> Item:
+        index = self.stream[position]
+        sample = self.dataset[index]
+        labels = torch.from_numpy(np.ascontiguousarray(sample.labels))
+        seed = item_seed(self.stream.seed, position)
+        image = torch.from_numpy(np.ascontiguousarray(sample.image))
+        if not self.border[0]:
+            changed, changed_labels = self.augmentation(image, labels, seed)
+            return changed, changed_labels, None
+        return self.augmentation(image, labels, seed, self._weight_map(index, sample.labels))
+
+    def _weight_map(self, index: int, labels: np.ndarray | None) -> Tensor:  # type: ignore[type-arg]
+        if index not in self._weight_maps:
+            weights = border_weight_map(labels, self.dataset.classes.ignored_id, w0=self.border[0], sigma=self.border[1])
+            self._weight_maps[index] = torch.from_numpy(weights.astype(np.float32))
+        return self._weight_maps[index]
+
+
+class _Positions:
+    """Batches of positions for a DataLoader; moved on each epoch, so that workers stay alive."""
+
+    def __init__(self) -> None:
+        self.batches: Sequence[list[int]] = ()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class Batches:
+    """Batches of one process of a run, by step number.
+
+    Args:
+        items: what stands at each position.
+        batch_size: items in a batch.
+        workers: processes that prepare batches; 0 prepares them in this one.
+        rank, world: this process among all; they share out each step's positions.
+        device: where batches go.
+    """
+
+    def __init__(
+        self, items: TrainingItems, batch_size: int, workers: int, rank: int, world: int, device: torch.device
+    ) -> None:
+        self.batch_size = batch_size
+        self.rank, self.world = rank, world
+        self.device = device
+        self._positions = _Positions()
+        self._loader = DataLoader(
+            items,
+            batch_sampler=self._positions,
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=device.type == "cuda",
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),  # a loader draws a number at every start: not from the run's own randomness
+        )
+
+    def steps(self, first: int, last: int) -> Iterator[Batch]:
+        """The batches of step numbers first … last − 1."""
+        span = self.batch_size * self.world
+        starts = [step * span + self.rank * self.batch_size for step in range(first, last)]
+        self._positions.batches = [list(range(start, start + self.batch_size)) for start in starts]
+        for batch in self._loader:
+            yield Batch(*(None if part is None else part.to(self.device, non_blocking=True) for part in batch))
+
+
+def collate(items: Sequence[Item]) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Items of one size → tensors with a batch axis; smaller ones are not expected (the crop makes sizes equal)."""
+    images, labels, weights = zip(*items)
+    stacked = None if weights[0] is None else torch.stack(list(weights))
+    return torch.stack(list(images)), torch.stack(list(labels)), stacked

@@ -1,0 +1,35 @@
+"""Objective: what a training step minimises, with the networks and optimisers that belong to it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step gets: images (B, C, H, W) float32 in the files' range, labels (B, H, W) uint8 or int32, weights (B, H, W)."""
+
+    images: Tensor
+    labels: Tensor
+    pixel_weights: Tensor | None = None
+
+
+class Objective(ABC):
+    """Named losses for a batch. The loop adds them up, differentiates and steps; it knows nothing else of an objective.
+
+    Attributes:
+        networks: by name; 'classifier' is the one that is validated and saved.
+        optimisers: by name.
+    """
+
+    networks: dict[str, nn.Module]
+    optimisers: dict[str, Optimizer]
+
+    @abstractmethod
+    def turns(self, batch: Batch) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """For each optimiser to step, in order: its name, and the named losses whose sum it minimises."""

@@ -1,0 +1,81 @@
+"""Devices, processes, precision and memory of a run."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+
+import torch
+from lightning_fabric import Fabric
+
+from segfield.errors import SettingError
+from segfield.inference.devices import pick_device, usable_cores
+from segfield.training.recipe import Recipe
+
+
+def start_fabric(recipe: Recipe) -> Fabric:
+    """Fabric for the recipe's devices and precision, launched.
+
+    One process a device. Several are started here, or are there already under torchrun and SLURM.
+
+    Raises:
+        SettingError: if a device or precision is not to be had.
+    """
+    device = pick_device(recipe.device)
+    several = recipe.devices * recipe.nodes > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if device.type == "cuda" and recipe.devices > torch.cuda.device_count():
+        raise SettingError(f"devices is {recipe.devices}, but there are {torch.cuda.device_count()} GPUs here")
+    devices: int | list[int] = recipe.devices
+    if device.type == "cuda" and device.index is not None and not several:
+        devices = [device.index]
+    if several and "WORLD_SIZE" in os.environ:
+        devices = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=devices,
+        num_nodes=recipe.nodes,
+        strategy="ddp" if several else "auto",
+        precision=pick_precision(recipe.precision, device),  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """'auto' → the fastest precision that is safe here: bf16-mixed where the hardware multiplies in bfloat16.
+
+    Raises:
+        SettingError: for 16-mixed off a GPU, where it is neither fast nor supported.
+    """
+    if name == "16-mixed" and device.type != "cuda":
+        raise SettingError(f"precision 16-mixed needs a GPU, and the device is {device.type}; give bf16-mixed or auto")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+        return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
+    return "32-true"
+
+
+def worker_count(recipe: Recipe, device: torch.device) -> int:
+    """Processes that prepare batches: none on a CPU, where they would compete with the network for its cores."""
+    if recipe.workers >= 0:
+        return recipe.workers
+    return 0 if device.type == "cpu" else min(8, max(1, usable_cores() - 1))
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory instead of handing it back to the kernel after every layer.
+
+    A training step allocates and frees gigabytes; mapping them anew each time costs page faults that take a sixth of the
+    step on a CPU (benchmarks/training_speed.py). Does nothing on other C libraries.
+    """
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL("libc.so.6")
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
+    libc.mallopt(mmap_max, 0)
+    libc.mallopt(trim_threshold, 2**31 - 1)
+    libc.mallopt(top_pad, 256 * 2**20)

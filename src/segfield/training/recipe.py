@@ -1,0 +1,259 @@
+"""Recipe: everything about a training run. Its fields are the Python call, the command line and the YAML at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from segfield.data.augmentation import AugmentationConfig
+from segfield.errors import FileFormatError, SettingError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about a training run. Sizes are in pixels, rates are those of the mean loss."""
+
+    data: str
+    """Data set: a folder, FORMAT:PATH (see `segfield data`), or scenes: for drawn street scenes."""
+    out: str = "run"
+    """Run folder; a second start with the same recipe continues the run in it."""
+    classes: str | None = None
+    """Class table that replaces the format's own: YAML, JSON, or a text file with a name a line."""
+    train_split: str = "train"
+    """Split to train on."""
+    val_split: str = "val"
+    """Split that chooses the best weights."""
+    folds: int = 0
+    """Instead of splits: cut the training split into this many folds (seeded)."""
+    fold: int = 0
+    """Which fold validates, 0 to folds - 1."""
+
+    model: str = "deeplabv3plus:mobilenetv2_100"
+    """Network: unet, unet_padded, or DECODER:ENCODER with any timm encoder."""
+    weights: str = "imagenet"
+    """Encoder weights: imagenet (fetched by timm), none, or a safetensors file."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the network, e.g. {width: 64} or {pad_type: same}."""
+
+    loss: str = "cross_entropy"
+    """Sum of losses, e.g. cross_entropy+dice or 0.5*lovasz+cross_entropy; also focal, ohem_cross_entropy."""
+    class_weights: str = "none"
+    """none, median_frequency, enet, inverse, or numbers: 1,2.5,1."""
+    border_weight: float = 0.0
+    """w0 of U-Net's border weight map (10 in the paper); 0 leaves it out."""
+    border_sigma: float = 5.0
+    """Sigma of the border weight map, pixels."""
+    rare_crops: float = 0.0
+    """Share of crops centred on a pixel of a class drawn by rarity."""
+    augment: AugmentationConfig = field(default_factory=AugmentationConfig)
+    """Random changes to each training image."""
+
+    epochs: int | None = None
+    """Passes over the training set; 100 where neither epochs nor time is given."""
+    time: str | None = None
+    """Wall-clock budget instead of epochs: 90s, 60m, 2h; the schedule follows the clock."""
+    patience: int = 0
+    """Stop after this many validations without a better mIoU; 0 never stops early."""
+    batch_size: int = 8
+    """Crops in a step, on each device."""
+    accumulate: int = 1
+    """Batches whose gradients are added up before a step."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """adamw or sgd."""
+    learning_rate: float = 1e-3
+    """Highest learning rate."""
+    encoder_rate: float = 1.0
+    """The pretrained encoder's learning rate as a multiple of learning_rate."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float = 0.01
+    """Weight decay; biases and norm parameters have none."""
+    clip: float = 0.0
+    """Largest gradient norm; 0 does not clip."""
+    schedule: Literal["poly", "cosine", "step", "constant"] = "poly"
+    """How the learning rate falls over the run."""
+    power: float = 0.9
+    """Power of poly."""
+    step_every: float = 0.34
+    """Share of the run after which step multiplies the rate by step_factor."""
+    step_factor: float = 0.1
+    """Factor of step."""
+    warmup: float = 0.02
+    """Share of the run in which the rate rises from zero."""
+    ema: float = 0.0
+    """Decay of the running average of the weights that is validated and saved, e.g. 0.999; 0 for none."""
+
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    """auto: bf16-mixed where the processor computes in it, else 32-true."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    devices: int = 1
+    """Devices on each node, one process each."""
+    nodes: int = 1
+    """Nodes; start with torchrun or under SLURM."""
+    compile: bool = False
+    """Compile the network with torch.compile (needs a C++ compiler on the machine)."""
+    workers: int = -1
+    """Processes that prepare batches; -1 chooses: none on a CPU, several on a GPU."""
+    threads: int = 0
+    """CPU threads; 0 takes the usable cores."""
+    cache: str = "4GiB"
+    """Memory for decoded images; 0 decodes anew each time."""
+    hold: Literal["auto", "yes", "no"] = "auto"
+    """Hold the data set on the GPU and augment there; auto does where it fits."""
+
+    validate_every: int = 1
+    """Epochs between validations."""
+    save_every: str = "2m"
+    """Time between resume states; one is also written after every validation."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise SettingError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
+        if self.time is not None:
+            seconds(self.time, "time")
+        seconds(self.save_every, "save_every")
+        memory_bytes(self.cache, "cache")
+        for name, values in _CHOICES.items():
+            if getattr(self, name) not in values:
+                raise SettingError(f"{name} is '{getattr(self, name)}'; {did_you_mean(str(getattr(self, name)), values)}")
+        if self.epochs is not None and self.time is not None:
+            raise SettingError(f"both epochs ({self.epochs}) and time ({self.time}) are given; give one of them")
+        if self.folds == 1 or (self.folds and self.fold >= self.folds):
+            raise SettingError(f"fold {self.fold} of {self.folds} cannot be made; folds is 2 or more, fold 0 to folds - 1")
+
+    @property
+    def budget_epochs(self) -> int | None:
+        """Epochs to train, or None where the clock decides."""
+        return None if self.time is not None else (self.epochs or 100)
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """Seconds to train, or None where epochs decide."""
+        return None if self.time is None else seconds(self.time, "time")
+
+    def given_class_weights(self) -> str | list[float]:
+        """The name of a rule, or the numbers."""
+        text = self.class_weights
+        if not re.fullmatch(r"[\d.,\s eE+-]+", text):
+            return text
+        try:
+            return [float(part) for part in text.split(",")]
+        except ValueError as error:
+            raise SettingError(f"class_weights is '{text}'; give a rule's name, or numbers as 1,2.5,1") from error
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for YAML and JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Recipe:
+        """The inverse of `as_dict`. Raises SettingError naming an unknown setting's close spellings."""
+        known = {item.name for item in dataclasses.fields(cls)}
+        for name in settings:
+            if name not in known:
+                raise SettingError(f"there is no setting '{name}'; {did_you_mean(name, known)}")
+        values = dict(settings)
+        if isinstance(values.get("augment"), Mapping):
+            inner = {item.name for item in dataclasses.fields(AugmentationConfig)}
+            for name in values["augment"]:
+                if name not in inner:
+                    raise SettingError(f"there is no setting 'augment.{name}'; {did_you_mean(name, inner)}")
+            values["augment"] = AugmentationConfig(**{k: _tuples(v) for k, v in values["augment"].items()})
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise SettingError(f"the recipe is incomplete or of wrong types: {error}") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Read a recipe from YAML.
+
+        Raises:
+            FileFormatError: if the file is missing or not YAML.
+            SettingError: if a setting is unknown or out of range.
+        """
+        import yaml
+
+        file = Path(path)
+        if not file.is_file():
+            raise FileFormatError(f"there is no recipe {file}; recipes are YAML files, see the folder recipes/")
+        try:
+            settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise FileFormatError(f"{file} is not a YAML recipe: {str(error).splitlines()[0]}") from error
+        if not isinstance(settings, dict):
+            raise FileFormatError(f"{file} is not a recipe: expected lines of NAME: VALUE")
+        return cls.from_dict(settings)
+
+
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("folds", 0, 1000),
+    ("fold", 0, 999),
+    ("border_weight", 0, 1000),
+    ("border_sigma", 0.1, 1000),
+    ("rare_crops", 0, 1),
+    ("epochs", 1, 10_000_000),
+    ("patience", 0, 1_000_000),
+    ("batch_size", 1, 65536),
+    ("accumulate", 1, 65536),
+    ("learning_rate", 0, 1000),
+    ("encoder_rate", 0, 1000),
+    ("momentum", 0, 0.99999),
+    ("weight_decay", 0, 100),
+    ("clip", 0, 1e9),
+    ("power", 0, 100),
+    ("step_every", 0.001, 1),
+    ("step_factor", 0, 1),
+    ("warmup", 0, 0.9),
+    ("ema", 0, 0.99999999),
+    ("devices", 1, 1024),
+    ("nodes", 1, 10_000),
+    ("workers", -1, 1024),
+    ("threads", 0, 4096),
+    ("validate_every", 1, 1_000_000),
+    ("seed", 0, 2**63 - 1),
+)
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "optimiser": ("adamw", "sgd"),
+    "schedule": ("poly", "cosine", "step", "constant"),
+    "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
+    "hold": ("auto", "yes", "no"),
+}
+
+
+def seconds(text: str, setting: str = "time") -> float:
+    """'90s', '60m', '1.5h' or '2d' → seconds.
+
+    Raises:
+        SettingError: naming the setting, if the text is none of these or not above zero.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(text))
+    if match is None or float(match[1]) <= 0:
+        raise SettingError(f"{setting} is '{text}'; give a time such as 90s, 60m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+def memory_bytes(text: str, setting: str = "cache") -> int:
+    """'4GiB', '500MB' or '0' → bytes.
+
+    Raises:
+        SettingError: naming the setting, if the text is none of these.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)[bB]?\s*", str(text))
+    if match is None:
+        raise SettingError(f"{setting} is '{text}'; give a size such as 4GiB, 500MB or 0")
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " "))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value

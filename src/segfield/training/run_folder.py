@@ -1,0 +1,98 @@
+"""The run folder: recipe, curves, resume state, segmenter, scores and report, and whose run it is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segfield.data.files import write_text
+from segfield.errors import SettingError
+from segfield.training.recipe import Recipe
+
+# Settings that may change between a start and its continuation: they do not change the weights that come out.
+_FREE = ("out", "device", "workers", "threads", "cache", "hold", "save_every")
+
+
+class RunFolder:
+    """The files of one run.
+
+    Attributes:
+        recipe: recipe.yaml, the settings.
+        curves: curves.csv, a row each validation.
+        state: resume.safetensors, what a continuation needs.
+        segmenter: segmenter.safetensors, the best weights so far.
+        scores: scores.json, the final evaluation.
+        report: report.html.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.recipe = self.path / "recipe.yaml"
+        self.curves = self.path / "curves.csv"
+        self.state = self.path / "resume.safetensors"
+        self.segmenter = self.path / "segmenter.safetensors"
+        self.scores = self.path / "scores.json"
+        self.report = self.path / "report.html"
+
+    def claim(self, recipe: Recipe) -> bool:
+        """Make the folder, or take it up again. Returns whether a run is to be continued.
+
+        Raises:
+            SettingError: if a run with other settings, or something else, lies there.
+        """
+        if self.path.is_file():
+            raise SettingError(f"{self.path} is a file; choose another --out for the run folder")
+        if self.recipe.is_file():
+            self._check_same(recipe)
+            return self.state.is_file()
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise SettingError(f"{self.path} is not empty and holds no run; choose another --out")
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.recipe, yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False, allow_unicode=True))
+        return False
+
+    def is_finished(self) -> bool:
+        """Whether the run was trained and reported to its end."""
+        return self.scores.is_file()
+
+    def _check_same(self, recipe: Recipe) -> None:
+        before = yaml.safe_load(self.recipe.read_text(encoding="utf-8")) or {}
+        now = _plain(recipe.as_dict())
+        changed = [key for key in sorted({*before, *now}) if key not in _FREE and before.get(key) != now.get(key)]
+        if changed:
+            listed = ", ".join(f"{key} {before.get(key)} → {now.get(key)}" for key in changed[:3])
+            raise SettingError(
+                f"{self.path} holds a run with other settings ({listed}); choose another --out, or repeat its settings"
+            )
+
+    def read_curves(self) -> list[dict[str, float]]:
+        """Rows of curves.csv."""
+        if not self.curves.is_file():
+            return []
+        with self.curves.open(encoding="utf-8", newline="") as stream:
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
+
+    def write_curves(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write all rows anew, atomically."""
+        names = list(dict.fromkeys(key for row in rows for key in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([{key: f"{value:.6g}" for key, value in row.items()} for row in rows])
+        write_text(self.curves, text.getvalue())
+
+    def write_scores(self, scores: Mapping[str, Any]) -> None:
+        """Write scores.json: from now on the run is finished."""
+        write_text(self.scores, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value

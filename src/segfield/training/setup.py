@@ -1,0 +1,171 @@
+"""From a recipe to what a run needs: data sets, measured facts about them, network, scaling, loss."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from segfield.data.cache import CachedDataset
+from segfield.data.dataset import Dataset, folds
+from segfield.data.formats import open_dataset
+from segfield.errors import DataError, SettingError
+from segfield.losses import CombinedLoss, build_loss
+from segfield.losses.class_weights import ClassCounts, class_weights, count_classes
+from segfield.models import build_classifier
+from segfield.models.classifier import Classifier
+from segfield.segmenter import ClassifierSpec, Scaling
+from segfield.training.recipe import Recipe, memory_bytes
+
+LARGEST_DEFAULT_CROP = 512
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one pass over the training set tells.
+
+    Attributes:
+        bands: C of every image.
+        top: largest value the files' dtype can hold; 1 for float images.
+        mean, std: (C,) of the pixels, in the files' own units.
+        counts: of the classes.
+        smallest: least H and least W of all images.
+        same_size: whether all images are of one size.
+        hash: SHA-256 of all images and labels.
+    """
+
+    bands: int
+    top: float
+    mean: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+    counts: ClassCounts
+    smallest: tuple[int, int]
+    same_size: bool
+    hash: str
+
+
+def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
+    """The training and validation samples a recipe names.
+
+    Raises:
+        DataError: if a split is missing, empty, or has images without labels.
+    """
+    dataset = open_dataset(recipe.data, recipe.classes)
+    if recipe.folds:
+        whole = dataset.split(recipe.train_split) if recipe.train_split in dataset.splits else dataset
+        return folds(whole, recipe.folds, recipe.seed)[recipe.fold]
+    return dataset.split(recipe.train_split), dataset.split(recipe.val_split)
+
+
+def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], None] | None = None) -> Measured:
+    """One pass over the training set: band statistics, class counts, sizes, content hash; fills the cache on the way.
+
+    Raises:
+        DataError: if images differ in bands or dtype, a sample has no labels, or every pixel is ignored.
+    """
+    classes = dataset.classes
+    pixels = np.zeros(len(classes), dtype=np.int64)
+    image_pixels = np.zeros(len(classes), dtype=np.int64)
+    sums, squares, total = np.zeros(0), np.zeros(0), 0
+    sizes: set[tuple[int, int]] = set()
+    first = None
+    digest = hashlib.sha256()
+    for sample in dataset.read_all(threads, on_sample):
+        image, labels = sample.image, sample.labels
+        if labels is None:
+            raise DataError(f"sample '{sample.name}' has no labels; give it a mask, or take it out of the split")
+        if first is None:
+            first = image
+            sums, squares = np.zeros(len(image)), np.zeros(len(image))
+        if len(image) != len(first) or image.dtype != first.dtype:
+            raise DataError(
+                f"image '{sample.name}' has {len(image)} bands of {image.dtype}, the first one {len(first)} of "
+                f"{first.dtype}; bring all images to one form"
+            )
+        digest.update(image.tobytes())
+        digest.update(labels.tobytes())
+        flat = image.reshape(len(image), -1)
+        sums += flat.sum(axis=1, dtype=np.float64)
+        squares += np.einsum("cn,cn->c", flat, flat, dtype=np.float64, casting="unsafe")
+        total += flat.shape[1]
+        sizes.add((image.shape[1], image.shape[2]))
+        here = count_classes([labels], len(classes), classes.ignored_id)
+        pixels += here.pixels
+        image_pixels += here.image_pixels
+    if first is None:
+        raise DataError(f"there is nothing to train on: split '{dataset.split_name}' is empty")
+    if not pixels.any():
+        raise DataError(
+            f"every pixel of every mask is the ignored id {classes.ignored_id}; check the mask values with `segfield check`"
+        )
+    mean = sums / total
+    top = 1.0 if first.dtype.kind == "f" else float(np.iinfo(first.dtype).max)
+    return Measured(
+        bands=len(first),
+        top=top,
+        mean=mean,
+        std=np.sqrt(np.maximum(squares / total - mean**2, (top * 1e-4) ** 2)),
+        counts=ClassCounts(pixels, image_pixels),
+        smallest=(min(h for h, _ in sizes), min(w for _, w in sizes)),
+        same_size=len(sizes) == 1,
+        hash=digest.hexdigest(),
+    )
+
+
+def build_network(recipe: Recipe, measured: Measured, classes: int) -> tuple[Classifier, ClassifierSpec, Scaling]:
+    """The network of a recipe, seeded, and the input scaling its weights expect (or that the data has)."""
+    torch.manual_seed(recipe.seed)
+    weights = recipe.weights
+    if ":" not in recipe.model or weights == "none":
+        source = None if weights in ("none", "imagenet") else weights
+    else:
+        source = weights
+    spec = ClassifierSpec(recipe.model, measured.bands, classes, recipe.options)
+    classifier = build_classifier(spec.name, spec.bands, spec.classes, source, spec.options)
+    if classifier.mean is not None and classifier.std is not None:
+        mean = tuple(value * measured.top for value in classifier.mean)
+        std = tuple(value * measured.top for value in classifier.std)
+        return classifier, spec, Scaling(mean, std)
+    return classifier, spec, Scaling(tuple(measured.mean.tolist()), tuple(measured.std.tolist()))
+
+
+def build_recipe_loss(recipe: Recipe, measured: Measured, dataset: Dataset) -> CombinedLoss:
+    """The loss of a recipe with its class weights, worked out from the training labels."""
+    how = recipe.given_class_weights()
+    if how == "none":
+        return build_loss(recipe.loss, dataset.classes)
+    return build_loss(recipe.loss, dataset.classes, torch.from_numpy(class_weights(how, measured.counts)))
+
+
+def with_crop(recipe: Recipe, measured: Measured) -> Recipe:
+    """The recipe with a crop size, so that items of a batch are of one size.
+
+    Where none is given: the smallest image's size, at most 512 a side, down to a multiple of 32 where images differ.
+    """
+    if recipe.augment.crop is not None:
+        return recipe
+    sides = [min(side, LARGEST_DEFAULT_CROP) for side in measured.smallest]
+    if not measured.same_size:
+        sides = [side // 32 * 32 if side >= 64 else side for side in sides]
+    return dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, crop=(sides[0], sides[1])))
+
+
+def cached(dataset: Dataset, recipe: Recipe) -> CachedDataset:
+    """The data set with decoded samples kept in memory as far as the recipe allows."""
+    if not len(dataset):
+        raise DataError(f"split '{dataset.split_name}' is empty; there is nothing to work on")
+    return CachedDataset(dataset, memory_bytes(recipe.cache))
+
+
+def check_batch_norm(recipe: Recipe, samples: int) -> None:
+    """Raises SettingError where batch norm would see single values: one crop a batch on a decoder with global pooling."""
+    if recipe.batch_size == 1 and ":" in recipe.model and samples:
+        raise SettingError(
+            f"batch_size 1 leaves batch norm of '{recipe.model}' nothing to average over; give 2 or more, "
+            "or --accumulate with a batch of 2"
+        )

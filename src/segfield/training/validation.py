@@ -1,0 +1,59 @@
+"""The quick validation during training: pooled mIoU, pixel accuracy and loss, with integer counts summed over processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from segfield.data.dataset import Dataset
+from segfield.evaluation.confusion import ConfusionMatrix
+from segfield.evaluation.scores import scores_from_confusion
+from segfield.losses import CombinedLoss
+from segfield.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Scores over the validation samples; fractions of 1."""
+
+    miou: float
+    pixel_accuracy: float
+    loss: float
+
+
+@torch.inference_mode()
+def validate(segmenter: Segmenter, dataset: Dataset, loss: CombinedLoss, fabric: Fabric) -> Validation:
+    """Predict whole images and count. Each process takes every world-th sample; none is padded or counted twice.
+
+    Training-time loss is on the same logits. Images larger than 2048 on a side are predicted by tiles and have no loss.
+    """
+    classifier = segmenter.classifier
+    classifier.eval()
+    matrix = ConfusionMatrix(len(segmenter.classes), segmenter.classes.ignored_id)
+    total, images = 0.0, 0
+    for index in range(fabric.global_rank, len(dataset), fabric.world_size):
+        sample = dataset[index]
+        if sample.labels is None:
+            continue
+        if max(sample.image.shape[1:]) > 2048:
+            matrix.update(sample.labels, segmenter(sample.image).labels)
+            continue
+        image = torch.from_numpy(np.ascontiguousarray(sample.image)).to(fabric.device)[None].float()
+        with fabric.autocast():
+            logits = classifier(segmenter.scaling(image).contiguous(memory_format=torch.channels_last)).float()
+        predicted = logits.argmax(dim=1)[0].to(torch.int32).cpu().numpy().astype(sample.labels.dtype)
+        matrix.update(sample.labels, predicted)
+        labels = torch.from_numpy(np.ascontiguousarray(sample.labels)).to(fabric.device)[None]
+        total += float(sum(term for term in loss(logits, labels).values()))
+        images += 1
+    counts = torch.from_numpy(matrix.counts).to(fabric.device)
+    sums = torch.tensor([total, float(images)], dtype=torch.float64 if fabric.device.type != "mps" else torch.float32)
+    if fabric.world_size > 1:
+        counts = fabric.all_reduce(counts, reduce_op="sum")
+        sums = fabric.all_reduce(sums.to(fabric.device), reduce_op="sum")
+    scores = scores_from_confusion(counts.cpu().numpy(), segmenter.classes.names)
+    mean_loss = float(sums[0] / sums[1]) if sums[1] > 0 else float("nan")
+    return Validation(scores.mean_iou, scores.pixel_accuracy, mean_loss)

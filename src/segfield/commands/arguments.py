@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import types
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -53,7 +54,7 @@ def call_with_words(verb: str, function: Callable[..., Any], words: Sequence[str
 
 
 def _add_parameters(parser: ArgumentParser, function: Callable[..., Any]) -> None:
-    hints = typing.get_type_hints(function)
+    hints = _parameter_types(function)
     lists = [
         name
         for name, parameter in inspect.signature(function).parameters.items()
@@ -105,8 +106,14 @@ def _value_sentence(name: str, expected: str, value: str, parser: ArgumentParser
     return f"{name} is {value}; {wanted} is expected, see {parser.prog} --help"
 
 
+def _parameter_types(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters' types; the type of what is returned may be imported for type checkers alone."""
+    written = {name: hint for name, hint in inspect.get_annotations(function).items() if name != "return"}
+    return typing.get_type_hints(types.SimpleNamespace(__annotations__=written), getattr(function, "__globals__", None))
+
+
 def _only_dataclass(function: Callable[..., Any]) -> Any:
-    hints = typing.get_type_hints(function)
+    hints = _parameter_types(function)
     names = list(inspect.signature(function).parameters)
     first = hints.get(names[0]) if len(names) == 1 else None
     return first if dataclasses.is_dataclass(first) else None

@@ -20,8 +20,9 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 def call_with_words(verb: str, function: Callable[..., Any], words: Sequence[str], example: str = "") -> Any:
     """Parse the words after a verb and call its function.
 
-    A function of one dataclass (`train(recipe)`) takes the dataclass's fields as options and a YAML by --recipe; its first
-    field may stand without its name. Any other function takes its parameters: those without default by position.
+    A function of one dataclass (`train(recipe)`) takes the dataclass's fields as options and a YAML by --recipe; its
+    first field may stand without its name, before all others. Any other function takes its parameters: those without
+    default by position.
 
     Raises:
         SettingError: if the words do not fit, with the close spellings of what does.
@@ -37,16 +38,19 @@ def call_with_words(verb: str, function: Callable[..., Any], words: Sequence[str
     # --batch-size and --batch_size are the same option
     words = [re.sub(r"^--[^=]+", lambda found: "--" + found[0][2:].replace("-", "_"), word) for word in words]
     if recipe is not None:
-        parser.add_argument("--recipe", action=ActionConfigFile, help="YAML with any of these settings; later options win")
+        parser.add_argument(
+            "--recipe", action=ActionConfigFile, help="YAML with any of these settings; later options win"
+        )
         parser.add_class_arguments(recipe, as_group=False)
         if words and not words[0].startswith("-"):
-            words.insert(0, f"--{dataclasses.fields(recipe)[0].name}")
+            # at the end: what is named on the command line wins over the YAML's
+            words = [*words[1:], f"--{dataclasses.fields(recipe)[0].name}", words[0]]
     else:
         _add_parameters(parser, function)
     if any(word in ("-h", "--help") for word in words):
         parser.print_help()
         return None
-    settings = _parse(parser, words)
+    settings = _parse(parser, _spell_out_flags(words, parser))
     if recipe is not None:
         settings.pop("recipe", None)
         return function(recipe.from_dict(settings) if hasattr(recipe, "from_dict") else recipe(**settings))
@@ -65,6 +69,16 @@ def _add_parameters(parser: ArgumentParser, function: Callable[..., Any]) -> Non
         parser.add_argument(name, nargs="+", type=typing.get_args(hints[name])[0])
 
 
+def _spell_out_flags(words: Sequence[str], parser: ArgumentParser) -> list[str]:
+    """`--overwrite` alone means `--overwrite true`."""
+    switches = [action for action in parser._actions if getattr(action, "_typehint", None) is bool]
+    flags = {option for action in switches for option in action.option_strings}
+    spelt: list[str] = []
+    for word, following in zip(words, [*words[1:], ""]):
+        spelt += [word, "true"] if word in flags and following.lower() not in ("true", "false") else [word]
+    return spelt
+
+
 def _parse(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
     try:
         parsed: Namespace = parser.parse_args(words)
@@ -75,7 +89,9 @@ def _parse(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
 
 
 def _sentence(message: str, parser: ArgumentParser) -> str:
-    known = sorted({option for action in parser._actions for option in action.option_strings if option.startswith("--")})
+    known = sorted(
+        {option for action in parser._actions for option in action.option_strings if option.startswith("--")}
+    )
     unknown = re.search(r"[Uu]nrecognized arguments: (\S+)", message)
     if unknown:
         option = unknown[1].split("=")[0]
@@ -83,7 +99,9 @@ def _sentence(message: str, parser: ArgumentParser) -> str:
             near = did_you_mean(option, known).partition(" Known: ")[0]
             return f"there is no option {option}; {near if near.startswith('did') else f'see {parser.prog} --help'}"
         return f"'{option}' is one word too many; see {parser.prog} --help"
-    value = re.search(r'Parser key "([\w.]+)":\s*(.*?)(?:Given value type: .*?)?(?:Given|Got) value: (.*)', message, re.DOTALL)
+    value = re.search(
+        r'Parser key "([\w.]+)":\s*(.*?)(?:Given value type: .*?)?(?:Given|Got) value: (.*)', message, re.DOTALL
+    )
     if value:
         return _value_sentence(value[1], value[2], " ".join(value[3].split()), parser)
     key = re.search(r"[Kk]ey \"?'?([\w.]+)'?\"? is required", message)
@@ -92,7 +110,15 @@ def _sentence(message: str, parser: ArgumentParser) -> str:
     return f"{' '.join(message.split())[:400]}; see {parser.prog} --help"
 
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "NoneType": "null",
+    "tuple": "a list such as [0.5, 2]",
+    "dict": "settings such as {width: 32}",
+}
 
 
 def _value_sentence(name: str, expected: str, value: str, parser: ArgumentParser) -> str:
@@ -117,5 +143,3 @@ def _only_dataclass(function: Callable[..., Any]) -> Any:
     names = list(inspect.signature(function).parameters)
     first = hints.get(names[0]) if len(names) == 1 else None
     return first if dataclasses.is_dataclass(first) else None
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import platform
 
@@ -31,6 +32,7 @@ def start_fabric(recipe: Recipe) -> Fabric:
         devices = [device.index]
     if several and "WORLD_SIZE" in os.environ:
         devices = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # the run tells what matters itself
     fabric = Fabric(
         accelerator=device.type,
         devices=devices,
@@ -69,8 +71,8 @@ def worker_count(recipe: Recipe, device: torch.device) -> int:
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory instead of handing it back to the kernel after every layer.
 
-    A training step allocates and frees gigabytes; mapping them anew each time costs page faults that take a sixth of the
-    step on a CPU (benchmarks/training_speed.py). Does nothing on other C libraries.
+    A training step allocates and frees gigabytes; mapping them anew each time costs page faults that take a sixth of
+    the step on a CPU (benchmarks/training_speed.py). Does nothing on other C libraries.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return

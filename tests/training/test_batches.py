@@ -10,7 +10,8 @@ from segfield.classes import ClassTable
 from segfield.data.augment import Augmentation
 from segfield.data.augmentation import AugmentationConfig
 from segfield.data.dataset import Dataset, Sample
-from segfield.training.batches import Batches, Stream, TrainingItems, item_seed
+from segfield.errors import SettingError
+from segfield.training.batches import Batches, HeldBatches, Stream, TrainingItems, item_seed, should_hold
 
 
 class Numbered(Dataset):
@@ -86,3 +87,29 @@ def test_weight_maps_go_along() -> None:
 @pytest.mark.parametrize("steps", [(0, 0), (3, 4)])
 def test_counts_of_steps(steps: tuple[int, int]) -> None:
     assert len(list(_batches().steps(*steps))) == steps[1] - steps[0]
+
+
+def test_a_held_data_set_gives_the_same_draws() -> None:
+    host = next(_batches(size=6).steps(1, 2))
+    dataset = Numbered(10)
+    augmentation = Augmentation(AugmentationConfig(crop=(32, 32)), dataset.classes.ignored_id)
+    items = TrainingItems(dataset, augmentation, Stream(10, seed=5))
+    held = next(HeldBatches(items, 6, 0, 1, torch.device("cpu")).steps(1, 2))
+    # same samples, same crops; values differ only by the interpolation where an image shrinks
+    assert held.images.shape == host.images.shape
+    assert (held.images.mean((1, 2, 3)) - host.images.mean((1, 2, 3))).abs().max() < 1.0
+    assert (held.labels == host.labels).float().mean() > 0.7
+
+
+@pytest.mark.parametrize(
+    ("hold", "same_size", "weighted", "expected"),
+    [("no", True, False, False), ("yes", True, False, True), ("auto", True, False, False)],
+)
+def test_whether_to_hold(hold: str, same_size: bool, weighted: bool, expected: bool) -> None:
+    assert should_hold(hold, torch.device("cpu"), 10, same_size, weighted) is expected
+
+
+@pytest.mark.parametrize(("same_size", "weighted", "word"), [(False, False, "differ in size"), (True, True, "weights")])
+def test_what_cannot_be_held_is_said(same_size: bool, weighted: bool, word: str) -> None:
+    with pytest.raises(SettingError, match=word):
+        should_hold("yes", torch.device("cpu"), 10, same_size, weighted)

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from segfield.data.augment import Augmentation
 from segfield.data.dataset import Dataset
+from segfield.errors import SettingError
 from segfield.losses.weight_map import border_weight_map
 from segfield.training.objective import Batch
 
@@ -83,7 +84,7 @@ class TrainingItems(TorchDataset[Item]):
     def _weight_map(self, index: int, labels: np.ndarray | None) -> Tensor:  # type: ignore[type-arg]
         if index not in self._weight_maps:
             weights = border_weight_map(labels, self.dataset.classes.ignored_id, w0=self.border[0], sigma=self.border[1])
-            self._weight_maps[index] = torch.from_numpy(weights.astype(np.float32))
+            self._weight_maps[index] = torch.from_numpy(weights)
         return self._weight_maps[index]
 
 
@@ -135,6 +136,57 @@ class Batches:
         self._positions.batches = [list(range(start, start + self.batch_size)) for start in starts]
         for batch in self._loader:
             yield Batch(*(None if part is None else part.to(self.device, non_blocking=True) for part in batch))
+
+
+class HeldBatches:
+    """Batches cut on the device from a whole data set that is held there: for GPUs and images of one size.
+
+    Args:
+        items: what stands at each position; its augmentation's batched form makes the same draws.
+        batch_size: items in a batch.
+        rank, world: this process among all.
+        device: where the data set is held.
+    """
+
+    def __init__(self, items: TrainingItems, batch_size: int, rank: int, world: int, device: torch.device) -> None:
+        self.items = items
+        self.batch_size = batch_size
+        self.rank, self.world = rank, world
+        samples = [items.dataset[index] for index in range(len(items.dataset))]
+        self.images = torch.stack([torch.from_numpy(sample.image) for sample in samples]).to(device)
+        self.labels = torch.stack([torch.from_numpy(sample.labels) for sample in samples]).to(device)
+
+    def steps(self, first: int, last: int) -> Iterator[Batch]:
+        """The batches of step numbers first … last − 1."""
+        stream = self.items.stream
+        for step in range(first, last):
+            start = (step * self.world + self.rank) * self.batch_size
+            positions = range(start, start + self.batch_size)
+            chosen = torch.tensor([stream[p] for p in positions], device=self.images.device)
+            seeds = [item_seed(stream.seed, p) for p in positions]
+            yield Batch(*self.items.augmentation.batch(self.images[chosen], self.labels[chosen], seeds))
+
+
+def should_hold(hold: str, device: torch.device, needed: int, same_size: bool, weighted: bool) -> bool:
+    """Whether the data set goes to the device: 'yes', 'no', or 'auto': on a GPU, where it takes under a third of what is free.
+
+    Args:
+        hold: the recipe's setting.
+        needed: bytes of images and labels.
+        same_size: whether all images are of one size.
+        weighted: whether pixel weights are asked for, which the batched form does not carry.
+
+    Raises:
+        SettingError: if 'yes' is asked for and cannot be had.
+    """
+    if hold == "yes" and (weighted or not same_size):
+        cause = "pixel weights are made on the host" if weighted else "its images differ in size"
+        raise SettingError(f"hold is yes, but the data set cannot be held on the device because {cause}; give hold auto")
+    if hold != "auto":
+        return hold == "yes"
+    if device.type != "cuda" or weighted or not same_size:
+        return False
+    return needed < torch.cuda.mem_get_info(device)[0] / 3
 
 
 def collate(items: Sequence[Item]) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -20,7 +20,7 @@ from segfield.errors import DataError
 from segfield.inference.devices import set_threads, usable_cores
 from segfield.losses import CombinedLoss
 from segfield.segmenter import Segmenter
-from segfield.training.batches import Batches, Stream, TrainingItems, item_seed
+from segfield.training.batches import Batches, HeldBatches, Stream, TrainingItems, item_seed, should_hold
 from segfield.training.ema import RunningAverage
 from segfield.training.interrupt import Interrupted, StopSignals
 from segfield.training.objective import Objective
@@ -127,10 +127,13 @@ class Fit:
         )
         stream = Stream(len(self.train), recipe.seed)
         items = TrainingItems(self.train, augmentation, stream, recipe.border_weight, recipe.border_sigma)
-        workers = worker_count(recipe, fabric.device)
-        self.batches = Batches(
-            items, recipe.batch_size, workers, fabric.global_rank, fabric.world_size, fabric.device
-        )
+        place = (fabric.global_rank, fabric.world_size, fabric.device)
+        held_bytes = self.measured.bytes_an_image * len(self.train)
+        weighted = recipe.border_weight > 0
+        if should_hold(recipe.hold, fabric.device, held_bytes, self.measured.same_size, weighted):
+            self.batches: Batches | HeldBatches = HeldBatches(items, recipe.batch_size, *place)
+        else:
+            self.batches = Batches(items, recipe.batch_size, worker_count(recipe, fabric.device), *place)
         span = recipe.batch_size * fabric.world_size * recipe.accumulate
         self.steps_an_epoch = max(1, round(len(self.train) / span))
 

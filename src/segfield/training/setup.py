@@ -36,6 +36,7 @@ class Measured:
         counts: of the classes.
         smallest: least H and least W of all images.
         same_size: whether all images are of one size.
+        bytes_an_image: of an image and its labels, decoded, on average.
         hash: SHA-256 of all images and labels.
     """
 
@@ -46,6 +47,7 @@ class Measured:
     counts: ClassCounts
     smallest: tuple[int, int]
     same_size: bool
+    bytes_an_image: int
     hash: str
 
 
@@ -113,6 +115,7 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
         counts=ClassCounts(pixels, image_pixels),
         smallest=(min(h for h, _ in sizes), min(w for _, w in sizes)),
         same_size=len(sizes) == 1,
+        bytes_an_image=total * (len(first) * first.itemsize + 1) // len(dataset),
         hash=digest.hexdigest(),
     )
 

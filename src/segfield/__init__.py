@@ -9,8 +9,10 @@ __version__ = "0.1.0"
 
 # Public name → module that holds it. Loaded on first use, so that `import segfield` stays instant and torch-free.
 _PUBLIC = {
+    "AugmentationConfig": "segfield.data.augmentation",
     "ClassTable": "segfield.classes",
     "Dataset": "segfield.data.dataset",
+    "Recipe": "segfield.training.recipe",
     "Sample": "segfield.data.dataset",
     "folds": "segfield.data.dataset",
     "open_dataset": "segfield.data.formats",
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from segfield.commands.evaluate import evaluate as evaluate
     from segfield.commands.predict import predict as predict
     from segfield.commands.train import train as train
+    from segfield.data.augmentation import AugmentationConfig as AugmentationConfig
     from segfield.data.dataset import Dataset as Dataset
     from segfield.data.dataset import Sample as Sample
     from segfield.data.dataset import folds as folds
@@ -51,3 +54,4 @@ if TYPE_CHECKING:
     from segfield.errors import SegfieldError as SegfieldError
     from segfield.segmentation import Segmentation as Segmentation
     from segfield.segmenter import Segmenter as Segmenter
+    from segfield.training.recipe import Recipe as Recipe

@@ -1,0 +1,21 @@
+"""The demo, shortened: it ends with a report and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from segfield.commands.demo import demo
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_a_report_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = demo(str(tmp_path / "demo"), time="5s", count=20, size="48x64")
+    with Image.open(shown.picture) as picture:
+        assert picture.size == (4 * 64 + 3 * 4, 4 * 48 + 3 * 4)
+        assert len(set(picture.convert("RGB").getdata())) > 100
+    assert shown.report.stat().st_size > 10_000
+    assert 0 < shown.mean_iou < 1
+    assert "report.html" in capsys.readouterr().out.splitlines()[-1]

@@ -1,0 +1,58 @@
+"""The command line's frame: help, unknown verbs, exit statuses."""
+
+from __future__ import annotations
+
+import pytest
+
+import segfield
+from segfield.commands import main as main_module
+from segfield.commands.main import VERBS, main
+from segfield.errors import DataError
+
+
+def test_help_names_every_verb_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for verb, (_, what, example) in VERBS.items():
+        assert f"  {verb}" in shown
+        assert what in shown
+        assert example in shown
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"segfield {segfield.__version__}"
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"usage: segfield {verb}" in shown
+    assert "example: " in shown
+
+
+def test_a_misspelt_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evalute"]) == 2
+    assert "did you mean evaluate?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "shown"),
+    [
+        (DataError("file x is empty; give another"), 2, "segfield: file x is empty; give another"),
+        (KeyboardInterrupt(), 2, "stopped"),
+        (PermissionError(13, "Permission denied", "/x/y"), 2, "Permission denied (/x/y)"),
+    ],
+)
+def test_errors_are_one_sentence(
+    error: BaseException, status: int, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(words: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(main_module, "_run", fail)
+    assert main(["check", "x"]) == status
+    printed = capsys.readouterr().err
+    assert shown in printed
+    assert printed.count("\n") == 1

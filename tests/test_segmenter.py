@@ -1,0 +1,125 @@
+"""Segmenter: the one file, what it predicts after a round trip, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from segfield.classes import ClassTable
+from segfield.errors import DataError, FileFormatError
+from segfield.models import build_classifier
+from segfield.segmenter import ClassifierSpec, Scaling, Segmenter, read_facts
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (3, 45, 70), dtype=np.uint8)
+
+
+def _segmenter(classes: ClassTable, name: str = "unet_padded", options: dict[str, object] | None = None) -> Segmenter:
+    torch.manual_seed(0)
+    given = {"width": 2, "levels": 3} if options is None else options
+    spec = ClassifierSpec(name, 3, len(classes), given)
+    classifier = build_classifier(name, 3, len(classes), options=given)
+    return Segmenter(classifier, spec, classes, Scaling((120.0, 110.0, 100.0), (60.0, 55.0, 50.0)), {"val_miou": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("unet_padded", None), ("unet", {"width": 2}), ("deeplabv3plus:mobilenetv2_050", {"pad_type": "same"})],
+)
+def test_a_loaded_file_predicts_the_same(
+    tmp_path: Path, three_classes: ClassTable, name: str, options: dict[str, object] | None
+) -> None:
+    segmenter = _segmenter(three_classes, name, options)
+    path = segmenter.save(tmp_path / "a segmenter ü.safetensors")
+    loaded = Segmenter.load(path, device="cpu")
+    before, after = segmenter(IMAGE, probabilities=True), loaded(IMAGE, probabilities=True)
+    assert before.labels.shape == (45, 70)
+    assert np.array_equal(before.labels, after.labels)
+    np.testing.assert_allclose(before.probabilities, after.probabilities, atol=2e-3)
+    assert loaded.classes == three_classes
+    assert loaded.facts == {"val_miou": 0.5}
+    assert read_facts(path)["classifier"]["name"] == name
+
+
+def test_a_second_process_needs_nothing_but_the_file(tmp_path: Path, three_classes: ClassTable) -> None:
+    import subprocess
+    import sys
+
+    segmenter = _segmenter(three_classes)
+    path = segmenter.save(tmp_path / "s.safetensors")
+    np.save(tmp_path / "image.npy", IMAGE)
+    program = (
+        "import sys, numpy as np, segfield\n"
+        "s = segfield.Segmenter.load(sys.argv[1], device='cpu')\n"
+        "np.save(sys.argv[3], s(np.load(sys.argv[2])).labels)"
+    )
+    paths = [str(path), str(tmp_path / "image.npy"), str(tmp_path / "labels.npy")]
+    subprocess.run([sys.executable, "-c", program, *paths], check=True, cwd=tmp_path)
+    assert np.array_equal(np.load(tmp_path / "labels.npy"), segmenter(IMAGE).labels)
+
+
+def test_scaling_is_part_of_it(three_classes: ClassTable) -> None:
+    segmenter = _segmenter(three_classes)
+    raw = torch.from_numpy(IMAGE)[None].float()
+    mean, std = torch.tensor([120.0, 110, 100]).view(3, 1, 1), torch.tensor([60.0, 55, 50]).view(3, 1, 1)
+    with torch.inference_mode():
+        expected = segmenter.classifier((raw - mean) / std)
+    torch.testing.assert_close(segmenter.window_logits(raw), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_wrong_number_of_bands_is_said(three_classes: ClassTable) -> None:
+    with pytest.raises(DataError, match="3"):
+        _segmenter(three_classes)(np.zeros((5, 8, 8), np.uint8))
+
+
+def test_classes_and_network_must_agree(three_classes: ClassTable) -> None:
+    segmenter = _segmenter(three_classes)
+    with pytest.raises(DataError, match="3 classes but the class table has 2"):
+        Segmenter(segmenter.classifier, segmenter.spec, ClassTable(("a", "b")), segmenter.scaling)
+
+
+def test_a_pickle_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(pickle.dumps({"weights": 1}))
+    with pytest.raises(FileFormatError, match="can run code"):
+        Segmenter.load(path)
+    torch.save({"weights": torch.ones(2)}, tmp_path / "model.pth")
+    with pytest.raises(FileFormatError, match="can run code"):
+        Segmenter.load(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, 4000])
+def test_a_truncated_file_is_refused(tmp_path: Path, three_classes: ClassTable, keep: int) -> None:
+    path = _segmenter(three_classes).save(tmp_path / "s.safetensors")
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(FileFormatError, match=r"s\.safetensors"):
+        Segmenter.load(path)
+
+
+def test_other_safetensors_and_newer_formats_are_refused(tmp_path: Path, three_classes: ClassTable) -> None:
+    save_file({"a": torch.ones(1)}, tmp_path / "encoder.safetensors")
+    with pytest.raises(FileFormatError, match="not a segmenter"):
+        Segmenter.load(tmp_path / "encoder.safetensors")
+    path = _segmenter(three_classes).save(tmp_path / "s.safetensors")
+    document = {**read_facts(path), "format": 99, "segfield": "9.1"}
+    save_file(load_file(path), path, metadata={"segfield": json.dumps(document)})
+    with pytest.raises(FileFormatError, match=r"format 99 .*9\.1"):
+        Segmenter.load(path)
+
+
+def test_mixed_weights_are_refused(tmp_path: Path, three_classes: ClassTable) -> None:
+    path = _segmenter(three_classes).save(tmp_path / "s.safetensors")
+    other = _segmenter(three_classes, options={"width": 3, "levels": 3}).save(tmp_path / "o.safetensors")
+    save_file(load_file(other), path, metadata={"segfield": json.dumps(read_facts(path))})
+    with pytest.raises(FileFormatError, match="does not fit together"):
+        Segmenter.load(path)
+
+
+def test_a_missing_file_says_who_writes_one(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="segfield train"):
+        Segmenter.load(tmp_path / "nothing.safetensors")

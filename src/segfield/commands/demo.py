@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from segfield.classes import Array
-    from segfield.data.dataset import Sample
-    from segfield.segmenter import Segmenter
+    from segfield.classes import Array, ClassTable
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ def demo(out: str = "demo", *, time: str = "120s", count: int = 120, size: str =
         options={"width": 16},
         time=time,
         batch_size=8,
-        learning_rate=3e-3,
+        learning_rate=5e-3,
         loss="cross_entropy+dice",
         ema=0.99,
         validate_every=5,
@@ -67,7 +65,9 @@ def demo(out: str = "demo", *, time: str = "120s", count: int = 120, size: str =
     segmenter = Segmenter.load(run.segmenter)
     test = open_dataset(data).split("test")
     picture = folder / "demo.png"
-    write_png(picture, contact_sheet(segmenter, [test[i] for i in range(min(4, len(test)))]))
+    samples = [test[i] for i in range(min(4, len(test)))]
+    triples = [(s.image, s.labels, segmenter(s.image).labels) for s in samples if s.labels is not None]
+    write_png(picture, contact_sheet(segmenter.classes, triples))
     console.print(
         f"test mIoU {100 * evaluation.scores.mean_iou:.1f}. Look at {picture} and open {folder / 'test' / 'report.html'}",
         highlight=False,
@@ -76,21 +76,27 @@ def demo(out: str = "demo", *, time: str = "120s", count: int = 120, size: str =
     return Demo(run.segmenter, folder / "test" / "report.html", picture, evaluation.scores.mean_iou)
 
 
-def contact_sheet(segmenter: Segmenter, samples: list[Sample]) -> Array:
-    """Rows of image, truth, prediction, and where they differ (red): (H, W, 3) uint8."""
+def contact_sheet(classes: ClassTable, triples: list[tuple[Array, Array, Array]]) -> Array:
+    """Rows of image, truth, prediction, and where they differ (red).
+
+    Args:
+        classes: gives the colours.
+        triples: image (C, H, W), labels (H, W) and predicted labels (H, W), all of one size.
+
+    Returns:
+        (rows, columns, 3) uint8.
+    """
     import numpy as np
 
     from segfield.data.preview import preview
 
-    colours = segmenter.classes.colour_array()
-    rows = []
-    for sample in samples:
-        if sample.labels is None:
-            continue
-        shown, found = preview(sample.image), segmenter(sample.image).labels
-        wrong = (found != sample.labels) & (sample.labels != segmenter.classes.ignored_id)
-        errors = np.where(wrong[..., None], np.array([220, 40, 40], np.uint8), shown // 3)
+    colours = classes.colour_array()
+    rows: list[Array] = []
+    for image, labels, predicted in triples:
+        shown = preview(image)
+        wrong = (predicted != labels) & (labels != classes.ignored_id)
+        errors = np.where(wrong[..., None], np.array([220, 40, 40], np.uint8), shown // 3).astype(np.uint8)
         gap = np.full((shown.shape[0], 4, 3), 255, np.uint8)
-        rows.append(np.hstack([shown, gap, colours[sample.labels], gap, colours[found], gap, errors.astype(np.uint8)]))
+        rows.append(np.hstack([shown, gap, colours[labels], gap, colours[predicted], gap, errors]))
         rows.append(np.full((4, rows[-1].shape[1], 3), 255, np.uint8))
-    return np.vstack(rows[:-1])
+    return np.vstack(rows)

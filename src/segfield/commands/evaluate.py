@@ -36,7 +36,7 @@ def evaluate(
         split: the split to score; 'all' takes every sample.
         classes: class table that replaces the format's own.
         out: folder for report.html and scores.json.
-        flips: average over each image and its mirror.
+        flips: average over each image and its three mirror images.
         scales: average over these sizes, e.g. [0.75,1,1.25].
         tile: tile side in pixels, for large images.
         boundaries: measure boundary IoU, BF score and trimap curve.

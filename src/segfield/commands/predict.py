@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from segfield.errors import DataError
-
-if TYPE_CHECKING:
-    from segfield.inference.tiles import TiledSegmenter
 
 
 def predict(
@@ -88,8 +85,8 @@ def predict(
     return files
 
 
-def load_segmenter(file: str, device: str) -> TiledSegmenter:
-    """Read a segmenter file onto a device."""
+def load_segmenter(file: str, device: str) -> Any:
+    """Read a segmenter file onto a device. Untyped, because jsonargparse loads the types a verb's module names: torch here."""
     from segfield.segmenter import Segmenter
 
     return Segmenter.load(file, device=device)

@@ -126,7 +126,7 @@ class Segmenter:
             image: (C, H, W), in the range of the files trained on.
             name: of the segmentation.
             tile: tile side in pixels; chosen by device where None.
-            flips: average over the image and its mirror.
+            flips: average over the image and its three mirror images.
             scales: average over the image at these sizes.
             probabilities: keep (K, H, W) probabilities in the result.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from segfield.data.dataset import Dataset, Sample, unknown_split
 
 
@@ -35,7 +37,7 @@ class CachedDataset(Dataset):
     def __getitem__(self, index: int) -> Sample:
         sample = self.kept.get(index)
         if sample is None:
-            sample = self.source[index]
+            sample = _own(self.source[index])
             size = sample.image.nbytes + (0 if sample.labels is None else sample.labels.nbytes)
             if self.used + size <= self.limit:
                 self.used += size
@@ -57,3 +59,10 @@ class CachedDataset(Dataset):
                 if on_sample is not None:
                     on_sample(index)
                 yield sample
+
+
+def _own(sample: Sample) -> Sample:
+    """The sample in memory of its own: torch shares an array's memory, and warns where a decoder gave it read-only."""
+    image = np.require(sample.image, requirements=("C", "W"))
+    labels = None if sample.labels is None else np.require(sample.labels, requirements=("C", "W"))
+    return Sample(sample.name, image, labels)

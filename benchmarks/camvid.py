@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--run", help="run folder; a finished or stopped run in it is taken up")
     options = parser.parse_args()
     from record import record
-
     from segfield.commands.evaluate import evaluate
     from segfield.commands.train import train
     from segfield.training.recipe import Recipe

@@ -27,7 +27,9 @@ MODEL, OPTIONS = "deeplabv3plus:mobilenetv2_100", {"pad_type": "same"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small crops, few steps; the number is not kept")
-    parser.add_argument("--turn", choices=["segfield", "plain", "plain32"], help="(inner) one measurement in this process")
+    parser.add_argument(
+        "--turn", choices=["segfield", "plain", "plain32"], help="(inner) one measurement in this process"
+    )
     parser.add_argument("--data", help="(inner) the folder of images and masks")
     parser.add_argument("--steps", type=int, default=12, help="(inner) steps that are timed")
     parser.add_argument("--crop", type=int, nargs=2, default=[320, 416], help="(inner) crop, pixels")

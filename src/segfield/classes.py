@@ -53,7 +53,9 @@ class ClassTable:
             raise DataError(f"{len(names)} class names but {len(colours)} colours; give one colour for each class")
         for value, target in [*self.source_values.items(), *self.source_colours.items()]:
             if target != ignored and not 0 <= target < len(names):
-                raise DataError(f"mask value {value} maps to id {target}, but ids are 0 to {len(names) - 1} or {ignored}")
+                raise DataError(
+                    f"mask value {value} maps to id {target}, but ids are 0 to {len(names) - 1} or {ignored}"
+                )
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "colours", colours)
         object.__setattr__(self, "ignored_id", ignored)
@@ -91,7 +93,7 @@ class ClassTable:
 
         The first source value of a class stands for it. The ignored id stays itself unless a value maps to it.
         """
-        inverse = {}
+        inverse: dict[int, int] = {}
         for value, target in self.value_to_id().items():
             inverse.setdefault(target, value)
         inverse.setdefault(self.ignored_id, self.ignored_id)
@@ -102,7 +104,11 @@ class ClassTable:
         for target, value in inverse.items():
             table[target] = value
         values = table[labels]
-        return values.astype(np.uint8) if 0 <= values.min(initial=0) and values.max(initial=0) <= 255 else values.astype(np.int32)
+        return (
+            values.astype(np.uint8)
+            if values.min(initial=0) >= 0 and values.max(initial=0) <= 255
+            else values.astype(np.int32)
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain lists and dicts for JSON or YAML; `ClassTable.from_dict` takes them back."""
@@ -125,7 +131,9 @@ class ClassTable:
         known = {"names", "colours", "ignored_id", "source_values", "source_colours", "ignored_colour"}
         unknown = sorted(set(table) - known)
         if unknown or "names" not in table:
-            raise DataError(f"a class table has the keys {', '.join(sorted(known))} (names is required); found {sorted(table)}")
+            raise DataError(
+                f"a class table has the keys {', '.join(sorted(known))} (names is required); found {sorted(table)}"
+            )
         try:
             return cls(
                 names=tuple(table["names"]),
@@ -136,7 +144,9 @@ class ClassTable:
                 ignored_colour=_colour(table.get("ignored_colour", (0, 0, 0))),
             )
         except (TypeError, ValueError) as error:
-            raise DataError(f"the class table cannot be read: {error}; colours are [r, g, b], ids whole numbers") from error
+            raise DataError(
+                f"the class table cannot be read: {error}; colours are [r, g, b], ids whole numbers"
+            ) from error
 
 
 def _colour(values: Sequence[int]) -> Colour:

@@ -183,7 +183,7 @@ class Segmenter:
                 "the file was changed or mixed, take the original again"
             ) from error
         segmenter = cls(classifier, spec, classes, scaling, document.get("facts"))
-        segmenter.classifier.to(target, memory_format=torch.channels_last)
+        segmenter.classifier.to(target).to(memory_format=torch.channels_last)
         return segmenter
 
 
@@ -196,7 +196,9 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     from safetensors import SafetensorError, safe_open
 
     if not file.is_file():
-        raise FileFormatError(f"there is no segmenter file {file}; `segfield train` writes one as RUN/segmenter.safetensors")
+        raise FileFormatError(
+            f"there is no segmenter file {file}; `segfield train` writes one as RUN/segmenter.safetensors"
+        )
     with file.open("rb") as stream:
         start = stream.read(4)
     if start[:2] == b"PK" or start[:1] == b"\x80":

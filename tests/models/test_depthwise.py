@@ -37,7 +37,9 @@ def test_values_and_gradients_equal_the_plain_convolution(
 @pytest.mark.parametrize(("stride", "dilation"), [(2, 1), (1, 2)])
 def test_patched_layers_keep_values_in_training_and_evaluation(layer: type, stride: int, dilation: int) -> None:
     torch.manual_seed(1)
-    conv = layer(8, 8, 3, stride=stride, padding=dilation if layer is torch.nn.Conv2d else 0, dilation=dilation, groups=8)
+    conv = layer(
+        8, 8, 3, stride=stride, padding=dilation if layer is torch.nn.Conv2d else 0, dilation=dilation, groups=8
+    )
     x = torch.randn(2, 8, 19, 22)
     expected = conv(x)
     network = torch.nn.Sequential(conv)

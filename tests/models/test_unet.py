@@ -68,10 +68,14 @@ def test_padded_form_is_seamless_on_its_stride() -> None:
     with torch.inference_mode():
         whole, lower = network(image), network(image[..., 160:, :])
     # below the margin, a crop that starts on the stride grid gives the same logits
-    torch.testing.assert_close(whole[..., 160 + network.margin :, :], lower[..., network.margin :, :], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        whole[..., 160 + network.margin :, :], lower[..., network.margin :, :], atol=1e-4, rtol=1e-4
+    )
 
 
-@pytest.mark.parametrize(("options", "word"), [({"width": 0}, "width"), ({"levels": 9}, "levels"), ({"wdith": 3}, "wdith")])
+@pytest.mark.parametrize(
+    ("options", "word"), [({"width": 0}, "width"), ({"levels": 9}, "levels"), ({"wdith": 3}, "wdith")]
+)
 def test_wrong_options_are_named(options: dict[str, int], word: str) -> None:
     with pytest.raises(SettingError, match=word):
         build_classifier("unet_padded", 3, 2, options=options)

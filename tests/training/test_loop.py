@@ -116,7 +116,9 @@ def test_time_budget_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_patience_stops_early(tmp_path: Path) -> None:
-    fitted = fit(_recipe(tmp_path / "run", epochs=50, patience=2, learning_rate=0.0, model="unet", options={"width": 2}, ema=0.0))
+    fitted = fit(
+        _recipe(tmp_path / "run", epochs=50, patience=2, learning_rate=0.0, model="unet", options={"width": 2}, ema=0.0)
+    )
     # without a rate and without batch norm nothing changes: the first validation stays the best
     assert len(fitted.counters.rows) == 3
     assert fitted.counters.finished
@@ -127,7 +129,9 @@ def test_accumulated_batches_give_the_step_of_one_large_batch(tmp_path: Path) ->
     augment = AugmentationConfig(crop=(32, 48), scale=(1.0, 1.0), flip=False)
     runs = []
     for name, batch, accumulate in (("large", 4, 1), ("parts", 2, 2)):
-        recipe = _recipe(tmp_path / name, batch_size=batch, accumulate=accumulate, augment=augment, model="unet", **plain)
+        recipe = _recipe(
+            tmp_path / name, batch_size=batch, accumulate=accumulate, augment=augment, model="unet", **plain
+        )
         recipe = dataclasses.replace(recipe, options={"width": 2, "dropout": 0.0})
         fit(recipe)
         runs.append(load_file(tmp_path / name / "resume.safetensors"))

@@ -20,7 +20,9 @@ def test_dict_round_trip_through_yaml() -> None:
     assert Recipe.from_dict(yaml.safe_load(text)) == recipe
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].joinpath("recipes").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[2].joinpath("recipes").glob("*.yaml")), ids=lambda p: p.stem
+)
 def test_every_recipe_of_the_project_is_read(path: Path) -> None:
     assert Recipe.load(path).data
 

@@ -12,7 +12,9 @@ from segfield.errors import FileFormatError
 from segfield.training.resume import load_state, save_state
 
 
-def _stepped(optimiser_type: type[torch.optim.Optimizer], seed: int, **settings: float) -> tuple[nn.Module, torch.optim.Optimizer]:
+def _stepped(
+    optimiser_type: type[torch.optim.Optimizer], seed: int, **settings: float
+) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)
     optimiser = optimiser_type(network.parameters(), lr=0.1, fused=True, **settings)  # type: ignore[call-arg]

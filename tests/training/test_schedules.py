@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, PolynomialLR, StepLR
@@ -35,4 +37,4 @@ def test_warm_up_rises_from_zero_and_the_rate_never_grows_after(name: str) -> No
     assert factors[0] == 0
     assert factors[50] == pytest.approx(0.5)
     assert max(factors) == pytest.approx(1, abs=0.011)
-    assert all(a >= b - 1e-12 for a, b in zip(factors[101:], factors[102:]))
+    assert all(a >= b - 1e-12 for a, b in itertools.pairwise(factors[101:]))

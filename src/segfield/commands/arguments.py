@@ -10,7 +10,8 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse._actions import ActionConfigFile
 
 from segfield.errors import SettingError, did_you_mean
 

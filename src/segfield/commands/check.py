@@ -86,7 +86,8 @@ def _with_progress(work: Callable[[Callable[[int, int], None] | None], CheckRepo
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("opening samples"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("check", total=None)
         return work(lambda done, total: progress.update(task, completed=done, total=total))
 

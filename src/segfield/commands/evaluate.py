@@ -62,6 +62,8 @@ def evaluate(
 
     console = Console()
     folder = Path(out)
+    if worst < 0:
+        raise SettingError(f"worst is {worst}; give the number of images in the gallery, 0 or more")
     if (folder / "scores.json").exists() and not overwrite:
         raise SettingError(f"{folder} holds an evaluation already; give another --out, or --overwrite true")
     set_threads()

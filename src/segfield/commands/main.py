@@ -13,7 +13,11 @@ from segfield.errors import SegfieldError, did_you_mean
 # verb → (module, what it does, an example). The function has the verb's name.
 VERBS: dict[str, tuple[str, str, str]] = {
     "data": ("segfield.commands.data", "list the known data sets; fetch and verify one", "segfield data camvid"),
-    "check": ("segfield.commands.check", "say what is wrong with a data set, before any training", "segfield check FOLDER"),
+    "check": (
+        "segfield.commands.check",
+        "say what is wrong with a data set, before any training",
+        "segfield check FOLDER",
+    ),
     "train": ("segfield.commands.train", "train a segmenter, or go on with a run", "segfield train FOLDER --time 60m"),
     "evaluate": (
         "segfield.commands.evaluate",
@@ -46,7 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        print(f"segfield: {error.strerror or error}{where}; check the path, its permissions and free space", file=sys.stderr)
+        print(
+            f"segfield: {error.strerror or error}{where}; check the path, its permissions and free space",
+            file=sys.stderr,
+        )
         return 2
 
 

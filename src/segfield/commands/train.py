@@ -53,7 +53,9 @@ def train(recipe: Recipe) -> Run:
     evaluation, gallery = evaluate_segmenter(segmenter, fitted.val, console=console)
     from segfield.evaluation.report import write_report
 
-    facts = report_facts(seed=recipe.seed, data_hash=fitted.measured.hash, data=recipe.data, split=fitted.val.split_name)
+    facts = report_facts(
+        seed=recipe.seed, data_hash=fitted.measured.hash, data=recipe.data, split=fitted.val.split_name
+    )
     write_report(
         folder.report, evaluation, curves=fitted.counters.rows, gallery=gallery, recipe=recipe.as_dict(), facts=facts
     )

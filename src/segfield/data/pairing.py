@@ -75,9 +75,9 @@ def paired_files(root: Path) -> tuple[list[Record], list[str]]:
     if not masks:
         images, masks = _told_by_name(files)
     if not images:
-        found = f"{len(masks)} masks" if masks else "no image files"
+        found = f"{len(masks)} masks but no images were found" if masks else "no image files were found"
         raise DataError(
-            f"{root}: {found} but no images were found; put them into {root / 'images'}, masks into {root / 'masks'}"
+            f"{root}: {found}; put images into {root / 'images'} and masks of the same names into {root / 'masks'}"
         )
     finder = _MaskFinder(masks)
     matched = [(image, finder.mask_of(image)) for image in images]

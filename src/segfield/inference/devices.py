@@ -32,7 +32,8 @@ def pick_device(name: str = "auto") -> torch.device:
     match = re.fullmatch(r"cuda(?::(\d+))?", name)
     if match is None:
         known = ["auto", "cpu", "cuda", "cuda:0", "mps"]
-        raise SettingError(f"device '{name}' is unknown; {did_you_mean(name, known)}")
+        meant = name.replace("gpu", "cuda")  # what other tools call it; 'cpu' is nearer in letters alone
+        raise SettingError(f"device '{name}' is unknown; {did_you_mean(meant, known)}")
     return _cuda(name, int(match[1]) if match[1] else None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -58,5 +59,13 @@ def build_classifier(
         if weights is not None:
             raise SettingError(f"model '{name}' has no pretrained encoder; leave out --weights, or use DECODER:ENCODER")
         return CLASSIFIERS[name](bands=bands, classes=classes, **given)
-    except TypeError as error:
-        raise SettingError(f"model '{name}' does not take these options {given}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"model '{name}' does not take the options {given}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    if unknown is None:
+        return f"{str(error).rstrip('.')}; correct or leave out that option"
+    own = {"UNet": ("width", "dropout"), "PaddedUNet": ("width", "levels", "dropout")}.get(unknown[1], ())
+    return f"there is no option '{unknown[2]}'; {did_you_mean(unknown[2], own) if own else 'leave it out'}"

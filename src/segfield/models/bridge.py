@@ -42,7 +42,7 @@ class BridgedClassifier(Classifier):
         return self.network(pad_to_multiple(image, self.stride))[..., :height, :width]  # type: ignore[no-any-return]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        return list(self.network.encoder.parameters())  # type: ignore[union-attr,arg-type]
+        return list(self.network.encoder.parameters())  # type: ignore[union-attr]
 
 
 class PlanarUpsampling(nn.Module):
@@ -81,7 +81,9 @@ def bridged_classifier(
         raise SettingError(f"there is no decoder '{decoder}'; {did_you_mean(decoder, DECODERS)}")
     if not timm.is_model(encoder):
         near = timm.list_models(f"*{encoder[:6]}*")[:8] if encoder else []
-        raise SettingError(f"timm has no encoder '{encoder}'; {did_you_mean(encoder, near or ['mobilenetv2_100', 'resnet34'])}")
+        raise SettingError(
+            f"timm has no encoder '{encoder}'; {did_you_mean(encoder, near or ['mobilenetv2_100', 'resnet34'])}"
+        )
     from_hub = weights == "imagenet"
     try:
         network = smp.create_model(
@@ -150,20 +152,23 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     if not path.is_file():
-        raise SettingError(f"there is no weights file {path}; give 'imagenet', 'none' or the path of a safetensors file")
+        raise SettingError(
+            f"there is no weights file {path}; give 'imagenet', 'none' or the path of a safetensors file"
+        )
     if path.suffix != ".safetensors":
         raise SettingError(
             f"{path} is not a .safetensors file, and pickled weights are not opened because they can run code; "
             "convert them first, e.g. with safetensors.torch.save_file on a machine where you trust them"
         )
     try:
-        return load_file(path)
+        tensors: dict[str, Tensor] = load_file(path)
+        return tensors
     except (SafetensorError, OSError) as error:
-        raise FileFormatError(f"{path} is not a whole safetensors file ({_first_line(error)}); fetch it again") from error
+        raise FileFormatError(
+            f"{path} is not a whole safetensors file ({_first_line(error)}); fetch it again"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
-
-

@@ -18,7 +18,7 @@ def speed_up_depthwise(network: nn.Module) -> None:
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and _is_slow_depthwise(module):
-            module.forward = _TrainingForward(module)  # type: ignore[method-assign]
+            module.forward = _TrainingForward(module)  # type: ignore[method-assign,assignment]
 
 
 def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int, padding: int, dilation: int) -> Tensor:

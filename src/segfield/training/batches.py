@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from segfield.classes import Array
 from segfield.data.augment import Augmentation
 from segfield.data.dataset import Dataset
-from segfield.errors import SettingError
+from segfield.errors import DataError, SettingError
 from segfield.losses.weight_map import border_weight_map
 from segfield.training.objective import Batch
 
@@ -81,9 +82,13 @@ class TrainingItems(TorchDataset[Item]):
             return changed, changed_labels, None
         return self.augmentation(image, labels, seed, self._weight_map(index, sample.labels))
 
-    def _weight_map(self, index: int, labels: np.ndarray | None) -> Tensor:  # type: ignore[type-arg]
+    def _weight_map(self, index: int, labels: Array | None) -> Tensor:
+        if labels is None:
+            raise DataError(f"sample '{self.dataset.names[index]}' has no labels to make border weights of")
         if index not in self._weight_maps:
-            weights = border_weight_map(labels, self.dataset.classes.ignored_id, w0=self.border[0], sigma=self.border[1])
+            weights = border_weight_map(
+                labels, self.dataset.classes.ignored_id, w0=self.border[0], sigma=self.border[1]
+            )
             self._weight_maps[index] = torch.from_numpy(weights)
         return self._weight_maps[index]
 
@@ -135,7 +140,9 @@ class Batches:
         starts = [step * span + self.rank * self.batch_size for step in range(first, last)]
         self._positions.batches = [list(range(start, start + self.batch_size)) for start in starts]
         for batch in self._loader:
-            yield Batch(*(None if part is None else part.to(self.device, non_blocking=True) for part in batch))
+            images, labels, weights = batch
+            weights = None if weights is None else weights.to(self.device, non_blocking=True)
+            yield Batch(images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True), weights)
 
 
 class HeldBatches:
@@ -181,7 +188,9 @@ def should_hold(hold: str, device: torch.device, needed: int, same_size: bool, w
     """
     if hold == "yes" and (weighted or not same_size):
         cause = "pixel weights are made on the host" if weighted else "its images differ in size"
-        raise SettingError(f"hold is yes, but the data set cannot be held on the device because {cause}; give hold auto")
+        raise SettingError(
+            f"hold is yes, but the data set cannot be held on the device because {cause}; give hold auto"
+        )
     if hold != "auto":
         return hold == "yes"
     if device.type != "cuda" or weighted or not same_size:

@@ -81,12 +81,16 @@ class Fit:
         self.console = console if self.first else None
         train, self.val = open_splits(recipe)
         if not len(self.val):
-            raise DataError(f"the validation split '{self.val.split_name}' is empty; name another with --val_split or --folds")
+            raise DataError(
+                f"the validation split '{self.val.split_name}' is empty; name another with --val_split or --folds"
+            )
         resumed = self.folder.claim(recipe) if self.first else False
         resumed = bool(self.fabric.broadcast(resumed))
         self.train, self.val = cached(train, recipe), cached(self.val, recipe)
         if self.console is not None:
-            self.console.print(f"{train.describe()}\ntraining on {len(train)}, validating on {len(self.val)}", highlight=False)
+            self.console.print(
+                f"{train.describe()}\ntraining on {len(train)}, validating on {len(self.val)}", highlight=False
+            )
         self.measured = measure(self.train, usable_cores())
         self.recipe = with_crop(recipe, self.measured)
         check_batch_norm(self.recipe, len(self.train))
@@ -110,7 +114,7 @@ class Fit:
                 self.average.load(average)
         for name, network in self.networks.items():
             compiled = torch.compile(network) if recipe.compile else network
-            self.objective.networks[name] = fabric.setup_module(compiled)  # type: ignore[arg-type]
+            self.objective.networks[name] = fabric.setup_module(compiled)
         for name, optimiser in self.optimisers.items():
             self.objective.optimisers[name] = fabric.setup_optimizers(optimiser)
         shadow = copy.deepcopy(self.classifier) if self.average is not None else self.classifier
@@ -193,13 +197,15 @@ class Fit:
             for name, losses in self.objective.turns(batch):
                 network = self.objective.networks[name]
                 loss = torch.stack(list(losses.values())).sum() / accumulate
-                with self.fabric.no_backward_sync(network, enabled=number + 1 < accumulate):  # type: ignore[arg-type]
+                with self.fabric.no_backward_sync(network, enabled=number + 1 < accumulate):
                     self.fabric.backward(loss)
                 total += loss.detach()
                 if number + 1 == accumulate:
                     optimiser = self.objective.optimisers[name]
                     if self.recipe.clip:
-                        self.fabric.clip_gradients(network, optimiser, max_norm=self.recipe.clip, error_if_nonfinite=False)  # type: ignore[arg-type]
+                        self.fabric.clip_gradients(
+                            network, optimiser, max_norm=self.recipe.clip, error_if_nonfinite=False
+                        )
                     optimiser.step()
                     optimiser.zero_grad(set_to_none=True)
         if self.average is not None:
@@ -304,5 +310,3 @@ def fit(recipe: Recipe, console: Console | None = None) -> Fitted:
     if not run.counters.finished:
         run.run()
     return Fitted(run.folder, run.counters, run.measured, run.val, run.first)
-
-

@@ -38,7 +38,7 @@ def start_fabric(recipe: Recipe) -> Fabric:
         devices=devices,
         num_nodes=recipe.nodes,
         strategy="ddp" if several else "auto",
-        precision=pick_precision(recipe.precision, device),  # type: ignore[arg-type]
+        precision=pick_precision(recipe.precision, device),
     )
     fabric.launch()
     return fabric
@@ -56,7 +56,7 @@ def pick_precision(name: str, device: torch.device) -> str:
         return name
     if device.type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
     return "32-true"
 

@@ -37,7 +37,7 @@ class RunDisplay:
                 TextColumn("{task.fields[state]}"),
                 console=console,
             )
-            self._task = self._bar.add_task("train", total=total, completed=done, state="")
+            self._task = self._bar.add_task("train", total=total, completed=int(done), state="")
 
     def __enter__(self) -> RunDisplay:
         if self._bar is not None:

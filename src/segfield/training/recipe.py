@@ -124,11 +124,15 @@ class Recipe:
         memory_bytes(self.cache, "cache")
         for name, values in _CHOICES.items():
             if getattr(self, name) not in values:
-                raise SettingError(f"{name} is '{getattr(self, name)}'; {did_you_mean(str(getattr(self, name)), values)}")
+                raise SettingError(
+                    f"{name} is '{getattr(self, name)}'; {did_you_mean(str(getattr(self, name)), values)}"
+                )
         if self.epochs is not None and self.time is not None:
             raise SettingError(f"both epochs ({self.epochs}) and time ({self.time}) are given; give one of them")
         if self.folds == 1 or (self.folds and self.fold >= self.folds):
-            raise SettingError(f"fold {self.fold} of {self.folds} cannot be made; folds is 2 or more, fold 0 to folds - 1")
+            raise SettingError(
+                f"fold {self.fold} of {self.folds} cannot be made; folds is 2 or more, fold 0 to folds - 1"
+            )
 
     @property
     def budget_epochs(self) -> int | None:

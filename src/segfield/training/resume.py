@@ -62,7 +62,9 @@ def load_state(
             counters: dict[str, Any] = json.loads((opened.metadata() or {})[_KEY])
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise FileFormatError(f"{path} is not a whole resume state ({error}); delete it to start the run anew") from error
+        raise FileFormatError(
+            f"{path} is not a whole resume state ({error}); delete it to start the run anew"
+        ) from error
     try:
         for name, network in networks.items():
             network.load_state_dict(_below(tensors, f"network/{name}/"))

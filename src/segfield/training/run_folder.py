@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from segfield.data.files import write_text
-from segfield.errors import SettingError
+from segfield.errors import FileFormatError, SettingError
 from segfield.training.recipe import Recipe
 
 # Settings that may change between a start and its continuation: they do not change the weights that come out.
@@ -43,15 +43,18 @@ class RunFolder:
     def claim(self, recipe: Recipe) -> bool:
         """Make the folder, or take it up again. Returns whether a run is to be continued.
 
+        A start that failed before it had trained anything (a misspelt loss) leaves the folder free for other settings.
+
         Raises:
             SettingError: if a run with other settings, or something else, lies there.
+            FileFormatError: if the recipe of the run there is damaged.
         """
         if self.path.is_file():
             raise SettingError(f"{self.path} is a file; choose another --out for the run folder")
-        if self.recipe.is_file():
+        if any(file.is_file() for file in (self.state, self.segmenter, self.scores)) and self.recipe.is_file():
             self._check_same(recipe)
             return self.state.is_file()
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if not self.recipe.is_file() and self.path.is_dir() and any(self.path.iterdir()):
             raise SettingError(f"{self.path} is not empty and holds no run; choose another --out")
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.recipe, yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False, allow_unicode=True))
@@ -62,8 +65,14 @@ class RunFolder:
         return self.scores.is_file()
 
     def _check_same(self, recipe: Recipe) -> None:
-        before = yaml.safe_load(self.recipe.read_text(encoding="utf-8")) or {}
-        now = _plain(recipe.as_dict())
+        try:
+            before = _flat(yaml.safe_load(self.recipe.read_text(encoding="utf-8")))
+        except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+            raise FileFormatError(
+                f"{self.recipe} is damaged, so it cannot be told whether this is the same run; "
+                "choose another --out, or restore the file"
+            ) from error
+        now = _flat(_plain(recipe.as_dict()))
         changed = [key for key in sorted({*before, *now}) if key not in _FREE and before.get(key) != now.get(key)]
         if changed:
             listed = ", ".join(f"{key} {before.get(key)} → {now.get(key)}" for key in changed[:3])
@@ -90,6 +99,14 @@ class RunFolder:
     def write_scores(self, scores: Mapping[str, Any]) -> None:
         """Write scores.json: from now on the run is finished."""
         write_text(self.scores, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{augment: {flip: true}} → {augment.flip: true}."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value})
+    return flat
 
 
 def _plain(value: Any) -> Any:

@@ -30,5 +30,5 @@ def rate_factor(
     if schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * t))
     if schedule == "step":
-        return float(step_factor ** math.floor(t / step_every + 1e-9)) if t < 1 else float(step_factor ** (1 / step_every // 1))
+        return float(step_factor ** math.floor(t / step_every + 1e-9))
     return 1.0

@@ -14,7 +14,7 @@ import torch
 from segfield.data.cache import CachedDataset
 from segfield.data.dataset import Dataset, folds
 from segfield.data.formats import open_dataset
-from segfield.errors import DataError, SettingError
+from segfield.errors import DataError, SettingError, did_you_mean
 from segfield.losses import CombinedLoss, build_loss
 from segfield.losses.class_weights import ClassCounts, class_weights, count_classes
 from segfield.models import build_classifier
@@ -23,6 +23,7 @@ from segfield.segmenter import ClassifierSpec, Scaling
 from segfield.training.recipe import Recipe, memory_bytes
 
 LARGEST_DEFAULT_CROP = 512
+SMALLEST_DEFAULT_CROP = 32
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Measured:
         top: largest value the files' dtype can hold; 1 for float images.
         mean, std: (C,) of the pixels, in the files' own units.
         counts: of the classes.
-        smallest: least H and least W of all images.
+        smallest: least H and least W of all images, or of those of 32 pixels a side and more where there are any.
         same_size: whether all images are of one size.
         bytes_an_image: of an image and its labels, decoded, on average.
         hash: SHA-256 of all images and labels.
@@ -61,7 +62,18 @@ def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
     if recipe.folds:
         whole = dataset.split(recipe.train_split) if recipe.train_split in dataset.splits else dataset
         return folds(whole, recipe.folds, recipe.seed)[recipe.fold]
+    if recipe.val_split not in dataset.splits and recipe.train_split in dataset.splits:
+        raise DataError(
+            f"there is no split '{recipe.val_split}' to choose the best weights on; {_splits_in_words(recipe, dataset)}"
+        )
     return dataset.split(recipe.train_split), dataset.split(recipe.val_split)
+
+
+def _splits_in_words(recipe: Recipe, dataset: Dataset) -> str:
+    """What mends a missing validation split, for the error about it."""
+    if len(dataset.split(recipe.train_split)) == 1:
+        return "there is one labelled image: label another, or give --val_split train and see only whether it is learnt"
+    return f"{did_you_mean(recipe.val_split, dataset.splits)}; give one of them with --val_split, or --folds 5"
 
 
 def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], None] | None = None) -> Measured:
@@ -107,13 +119,15 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
         )
     mean = sums / total
     top = 1.0 if first.dtype.kind == "f" else float(np.iinfo(first.dtype).max)
+    # One thumbnail among photos must not decide how large all crops are.
+    usual = [size for size in sizes if min(size) >= SMALLEST_DEFAULT_CROP] or sorted(sizes)
     return Measured(
         bands=len(first),
         top=top,
         mean=mean,
         std=np.sqrt(np.maximum(squares / total - mean**2, (top * 1e-4) ** 2)),
         counts=ClassCounts(pixels, image_pixels),
-        smallest=(min(h for h, _ in sizes), min(w for _, w in sizes)),
+        smallest=(min(h for h, _ in usual), min(w for _, w in usual)),
         same_size=len(sizes) == 1,
         bytes_an_image=total * (len(first) * first.itemsize + 1) // len(dataset),
         hash=digest.hexdigest(),
@@ -123,11 +137,8 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
 def build_network(recipe: Recipe, measured: Measured, classes: int) -> tuple[Classifier, ClassifierSpec, Scaling]:
     """The network of a recipe, seeded, and the input scaling its weights expect (or that the data has)."""
     torch.manual_seed(recipe.seed)
-    weights = recipe.weights
-    if ":" not in recipe.model or weights == "none":
-        source = None if weights in ("none", "imagenet") else weights
-    else:
-        source = weights
+    without_encoder = ":" not in recipe.model
+    source = None if recipe.weights == "none" or (without_encoder and recipe.weights == "imagenet") else recipe.weights
     spec = ClassifierSpec(recipe.model, measured.bands, classes, recipe.options)
     classifier = build_classifier(spec.name, spec.bands, spec.classes, source, spec.options)
     if classifier.mean is not None and classifier.std is not None:

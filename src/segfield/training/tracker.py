@@ -17,14 +17,14 @@ class Tracker:
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
 
     def add(self, row: Mapping[str, float]) -> None:
         """One row of the curves."""
         for name, value in row.items():
             if name not in ("step", "epoch"):
-                self._writer.add_scalar(name, value, int(row["step"]))  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(name, value, int(row["step"]))
 
     def close(self) -> None:
         """Write what is pending."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()

@@ -17,6 +17,7 @@ from segfield.data.files import write_atomically
 from segfield.errors import DataError, FileFormatError, SegfieldError
 from segfield.inference.devices import pick_device
 from segfield.inference.image import predict_image
+from segfield.inference.views import Flips
 from segfield.models import build_classifier
 from segfield.models.classifier import Classifier
 from segfield.segmentation import Segmentation
@@ -116,7 +117,7 @@ class Segmenter:
         *,
         name: str = "",
         tile: int | None = None,
-        flips: bool = False,
+        flips: Flips = "none",
         scales: Sequence[float] = (1.0,),
         probabilities: bool = False,
     ) -> Segmentation:
@@ -126,7 +127,7 @@ class Segmenter:
             image: (C, H, W), in the range of the files trained on.
             name: of the segmentation.
             tile: tile side in pixels; chosen by device where None.
-            flips: average over the image and its three mirror images.
+            flips: average over mirror images: 'none', 'horizontal' or 'all'.
             scales: average over the image at these sizes.
             probabilities: keep (K, H, W) probabilities in the result.
 

@@ -81,9 +81,9 @@ def test_other_settings_or_another_segmenter_are_refused(segmenter_file, photos,
     out = str(tmp_path / "out")
     predict(segmenter_file, [str(photos)], out, device="cpu", quiet=True)
     with pytest.raises(
-        SettingError, match=r"other settings \(flips: False there, True now\); give another --out, or --overw"
+        SettingError, match=r"other settings \(flips: none there, all now\); give another --out, or --overw"
     ):
-        predict(segmenter_file, [str(photos)], out, device="cpu", flips=True, quiet=True)
+        predict(segmenter_file, [str(photos)], out, device="cpu", flips="all", quiet=True)
     with pytest.raises(SettingError, match=r"images of: \.\./my photos there, \.\./my photos/sub now"):
         predict(segmenter_file, [str(photos / "sub")], out, device="cpu", quiet=True)
     Path(segmenter_file).write_bytes(b"other weights")
@@ -108,7 +108,7 @@ def test_overwriting_takes_the_old_results_away_first(segmenter_file, photos, tm
 
     monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(stop))
     with pytest.raises(SegfieldError, match=r"stopped by Ctrl-C; 0 of 4 images are complete in .* goes on from there"):
-        predict(segmenter_file, [str(photos)], str(out), device="cpu", flips=True, overwrite=True, quiet=True)
+        predict(segmenter_file, [str(photos)], str(out), device="cpu", flips="all", overwrite=True, quiet=True)
     assert not list((out / "ids").rglob("*.png"))
 
 
@@ -148,13 +148,13 @@ def test_parts_together_are_the_whole(segmenter_file, photos, tmp_path, parts):
 
 def test_all_kinds_scales_and_source_values(segmenter_file, photos, tmp_path):
     kinds = ["ids, entropy", "probabilities", "polygons"]
-    files = predict(segmenter_file, [str(photos)], str(tmp_path / "o"), save=kinds, scales=(0.5, 1.0), flips=True,
+    files = predict(segmenter_file, [str(photos)], str(tmp_path / "o"), save=kinds, scales=(0.5, 1.0), flips="all",
                     source_values=True, device="cpu", quiet=True)  # fmt: skip
     assert len(files) == 16
     with np.load(tmp_path / "o" / "probabilities" / "sub" / "big.npz") as archive:
         assert archive["probabilities"].shape == (3, 150, 150)
     settings = json.loads((tmp_path / "o" / "predict.json").read_text(encoding="utf-8"))
-    assert settings["scales"] == [0.5, 1.0] and settings["flips"] is True and settings["source_values"] is True
+    assert settings["scales"] == [0.5, 1.0] and settings["flips"] == "all" and settings["source_values"] is True
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,9 @@ def make_sbd(root: Path, train=("2008_000011",), val=("2007_000003", "2007_00000
 
 
 def make_cityscapes(root: Path, tail: str = "labelIds", values: tuple[int, ...] = (7, 11, 23, 26, 1, 0)) -> Path:
-    for seed, (split, city) in enumerate((("train", "aachen"), ("train", "ulm"), ("val", "lindau"), ("test", "berlin"))):
+    for seed, (split, city) in enumerate(
+        (("train", "aachen"), ("train", "ulm"), ("val", "lindau"), ("test", "berlin"))
+    ):
         stem = f"{city}_000000_000019"
         save(root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", draw(seed))
         if split != "test":

@@ -45,7 +45,7 @@ def test_content_is_flipped_not_padding():
 @pytest.mark.parametrize("scales", [(0.5, 1.0, 2.0), (0.75,), (1.3, 1.0)])
 def test_scales_keep_a_smooth_image_and_sum_to_one(scales):
     ramp = torch.linspace(40, 215, 96).expand(1, 3, 64, 96).contiguous()
-    got = augmented_probabilities(pixelwise, ramp, flips=False, scales=scales)
+    got = augmented_probabilities(pixelwise, ramp, flips="none", scales=scales)
     assert got.shape == (1, 3, 64, 96)
     assert torch.allclose(got.sum(dim=1), torch.ones(1, 64, 96), atol=1e-5)
     assert (got - torch.softmax(pixelwise(ramp), dim=1)).abs().mean() < 0.02
@@ -58,7 +58,7 @@ def test_scaled_views_have_the_rounded_size_and_at_least_a_pixel():
         sizes.append(tuple(x.shape[2:]))
         return pixelwise(x)
 
-    augmented_probabilities(network, tiles(1, 10), flips=False, scales=(0.25, 1.0, 1.5))
+    augmented_probabilities(network, tiles(1, 10), flips="none", scales=(0.25, 1.0, 1.5))
     assert sizes == [(1, 2), (1, 10), (2, 15)]
 
 

@@ -13,7 +13,7 @@ from segfield.inference.inputs import Input
 from segfield.inference.results import ResultsFolder
 from tests.inference.networks import FakeSegmenter, pixelwise
 
-OPTIONS = {"tile": 64, "overlap": 32, "flips": False, "scales": [1.0]}
+OPTIONS = {"tile": 64, "overlap": 32, "flips": "none", "scales": [1.0]}
 
 
 @pytest.fixture

@@ -43,11 +43,13 @@ def call_with_words(verb: str, function: Callable[..., Any], words: Sequence[str
             "--recipe", action=ActionConfigFile, help="YAML with any of these settings; later options win"
         )
         parser.add_class_arguments(recipe, as_group=False)
-        if words and not words[0].startswith("-"):
-            # at the end: what is named on the command line wins over the YAML's
-            words = [*words[1:], f"--{dataclasses.fields(recipe)[0].name}", words[0]]
+        first: str | None = dataclasses.fields(recipe)[0].name
     else:
         _add_parameters(parser, function)
+        first = _nameless(function)
+    if first and words and not words[0].startswith("-"):
+        # at the end: what is named on the command line wins over the YAML's
+        words = [*words[1:], f"--{first}", words[0]]
     if any(word in ("-h", "--help") for word in words):
         parser.print_help()
         return None
@@ -68,6 +70,13 @@ def _add_parameters(parser: ArgumentParser, function: Callable[..., Any]) -> Non
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=set(lists))
     for name in lists:
         parser.add_argument(name, nargs="+", type=typing.get_args(hints[name])[0])
+
+
+def _nameless(function: Callable[..., Any]) -> str | None:
+    """The parameter that may stand without its name though it has a default: the first one (`segfield data camvid`)."""
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    optional = first is not None and first.kind is first.POSITIONAL_OR_KEYWORD and first.default is not first.empty
+    return first.name if first is not None and optional else None
 
 
 def _spell_out_flags(words: Sequence[str], parser: ArgumentParser) -> list[str]:

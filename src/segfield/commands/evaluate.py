@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segfield.errors import SettingError
+from segfield.inference.views import Flips
 
 if TYPE_CHECKING:
     from segfield.evaluation.evaluator import Evaluation
@@ -19,7 +20,7 @@ def evaluate(
     split: str = "val",
     classes: str | None = None,
     out: str = "evaluation",
-    flips: bool = False,
+    flips: Flips = "none",
     scales: list[float] | None = None,
     tile: int | None = None,
     boundaries: bool = True,
@@ -36,7 +37,7 @@ def evaluate(
         split: the split to score; 'all' takes every sample.
         classes: class table that replaces the format's own.
         out: folder for report.html and scores.json.
-        flips: average over each image and its three mirror images.
+        flips: average over mirror images: none; horizontal; all, where up and down mean nothing (microscopy, aerial).
         scales: average over these sizes, e.g. [0.75,1,1.25].
         tile: tile side in pixels, for large images.
         boundaries: measure boundary IoU, BF score and trimap curve.

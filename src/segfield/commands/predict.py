@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segfield.errors import DataError
+from segfield.inference.views import Flips
 
 
 def predict(
@@ -18,7 +19,7 @@ def predict(
     save: str | Sequence[str] = "ids,palette,overlay",
     tile: int | None = None,
     overlap: int | None = None,
-    flips: bool = False,
+    flips: Flips = "none",
     scales: Sequence[float] = (1.0,),
     source_values: bool = False,
     device: str = "auto",
@@ -38,7 +39,7 @@ def predict(
             probabilities (NPZ, float16), entropy (16-bit PNG, 65535 = all classes alike), polygons (GeoJSON, pixels).
         tile: pixels a side of a tile; 512 on the CPU and 1024 on a GPU by default. Images that fit go whole.
         overlap: pixels that neighbouring tiles share; from the segmenter's receptive field by default.
-        flips: average over the image and its three mirror images (4 times the work).
+        flips: average over mirror images: none; horizontal (2 times the work); all, where up and down mean nothing (4 times).
         scales: average over the image at these sizes, e.g. [0.75, 1.0, 1.25].
         source_values: write ids as the values the data set's own files use, for a submission.
         device: auto, cpu, cuda, cuda:1 or mps.

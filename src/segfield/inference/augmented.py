@@ -9,15 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segfield.errors import SettingError
+from segfield.errors import SettingError, did_you_mean
+from segfield.inference.views import FLIPS, Flips
 
 WindowLogits = Callable[[Tensor], Tensor]
-# Axes of (B, C, H, W) that are reversed; a flip is its own inverse.
-_FLIPS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
 
 
 def augmented_probabilities(
-    window_logits: WindowLogits, tiles: Tensor, flips: bool = True, scales: Sequence[float] = (1.0,)
+    window_logits: WindowLogits, tiles: Tensor, flips: Flips = "all", scales: Sequence[float] = (1.0,)
 ) -> Tensor:
     """Mean of the softmax probabilities over all combinations of flips and scales.
 
@@ -27,17 +26,17 @@ def augmented_probabilities(
     Args:
         window_logits: (B, C, h, w) raw values → (B, K, h, w) logits.
         tiles: (B, C, H, W) float32.
-        flips: average over the image and its horizontal, vertical and double mirror images.
+        flips: 'none'; 'horizontal', the image and its left-right mirror image; 'all', its top-bottom and double one too.
         scales: sizes relative to the image's own.
 
     Returns:
         (B, K, H, W) float32 probabilities.
 
     Raises:
-        SettingError: if scales is empty or one is not positive.
+        SettingError: if scales is empty or one is not positive, or flips is unknown.
     """
     check_scales(scales)
-    views = _FLIPS if flips else _FLIPS[:1]
+    views = check_flips(flips)
     mean: Tensor | None = None
     for scale in scales:
         scaled = _resized(tiles, scale)
@@ -50,6 +49,13 @@ def augmented_probabilities(
     if mean is None:
         raise SettingError("scales is empty; give at least one, e.g. --scales [1.0]")
     return mean.div_(len(scales) * len(views)) if len(scales) * len(views) > 1 else mean
+
+
+def check_flips(flips: str) -> tuple[tuple[int, ...], ...]:
+    """The reversed axes of each view. Raises SettingError if the name is unknown."""
+    if flips not in FLIPS:
+        raise SettingError(f"flips is {flips}; {did_you_mean(str(flips), FLIPS)}")
+    return FLIPS[flips]
 
 
 def check_scales(scales: Sequence[float]) -> None:

@@ -13,6 +13,7 @@ from segfield.classes import Array
 from segfield.errors import DataError, SettingError
 from segfield.inference.augmented import check_scales
 from segfield.inference.tiles import TiledSegmenter, TilePlan, predict_tiled
+from segfield.inference.views import Flips
 from segfield.segmentation import Segmentation
 
 
@@ -22,7 +23,7 @@ def predict_image(
     *,
     tile: int | None = None,
     overlap: int | None = None,
-    flips: bool = False,
+    flips: Flips = "none",
     scales: Sequence[float] = (1.0,),
     blend: str = "probabilities",
     keep_probabilities: bool = False,

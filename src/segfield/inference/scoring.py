@@ -13,6 +13,7 @@ from segfield.classes import Array
 from segfield.data.dataset import Dataset
 from segfield.errors import DataError
 from segfield.evaluation.evaluator import Evaluation, Evaluator
+from segfield.inference.views import Flips
 from segfield.segmenter import Segmenter
 
 Gallery = list[tuple[str, Array, Array, Array]]
@@ -22,7 +23,7 @@ def evaluate_segmenter(
     segmenter: Segmenter,
     dataset: Dataset,
     *,
-    flips: bool = False,
+    flips: Flips = "none",
     scales: tuple[float, ...] = (1.0,),
     tile: int | None = None,
     boundaries: bool = True,

@@ -22,6 +22,7 @@ from segfield.classes import Array, ClassTable
 from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.inference.augmented import WindowLogits, augmented_probabilities, check_scales
 from segfield.inference.devices import return_freed_memory
+from segfield.inference.views import Flips
 
 Consume = Callable[[int, Tensor], None]
 LINES_AT_ONCE = 64  # finished lines handed on together: what their consumer allocates stays small
@@ -169,7 +170,7 @@ def predict_tiled(
     *,
     device: torch.device | str = "cpu",
     blend: str = "probabilities",
-    flips: bool = False,
+    flips: Flips = "none",
     scales: Sequence[float] = (1.0,),
     batch: int = 1,
 ) -> None:
@@ -227,9 +228,9 @@ def predict_tiled(
                 return_freed_memory()
 
 
-def _scores(window_logits: WindowLogits, blend: str, flips: bool, scales: Sequence[float]) -> WindowLogits:
+def _scores(window_logits: WindowLogits, blend: str, flips: Flips, scales: Sequence[float]) -> WindowLogits:
     """The function of tiles whose values are averaged where tiles overlap."""
-    plain = not flips and tuple(scales) == (1.0,)
+    plain = flips == "none" and tuple(scales) == (1.0,)
     if blend == "logits" and plain:
         return lambda tiles: window_logits(tiles).to(torch.float32, copy=True)
 

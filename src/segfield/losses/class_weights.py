@@ -107,5 +107,7 @@ def class_weights(how: str | Sequence[float], counts: ClassCounts) -> Weights:
     if not all(0 <= weight < math.inf for weight in how):
         raise SettingError(f"class weights are {list(how)}; each must be a finite number, 0 or more")
     if not any(how):
-        raise SettingError("all class weights are 0, so nothing would be learnt; give at least one class a weight above 0")
+        raise SettingError(
+            "all class weights are 0, so nothing would be learnt; give at least one class a weight above 0"
+        )
     return np.asarray(how, dtype=np.float32)

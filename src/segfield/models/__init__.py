@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -67,5 +68,8 @@ def _reason(error: Exception) -> str:
     unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if unknown is None:
         return f"{str(error).rstrip('.')}; correct or leave out that option"
-    own = {"UNet": ("width", "dropout"), "PaddedUNet": ("width", "levels", "dropout")}.get(unknown[1], ())
+    from segfield.models import unet
+
+    network = getattr(unet, unknown[1], None)
+    own = [key for key in inspect.signature(network).parameters if key not in ("bands", "classes")] if network else []
     return f"there is no option '{unknown[2]}'; {did_you_mean(unknown[2], own) if own else 'leave it out'}"

@@ -1,0 +1,174 @@
+"""Every ```console and ```python block of docs/*.md is run, page by page, from the top down, in a folder of tiny data.
+
+Commands and settings are read as they stand; only what costs time is made small on the way to the training loop. What a
+command prints must be what its page shows, but for the numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segfield.commands.main import main
+from segfield.training.recipe import Recipe
+from tests.data.tiny_layouts import make_camvid, make_cityscapes, make_nuclei, make_stanford, make_voc
+from tests.doc_blocks import Step, agrees, steps_of
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def shrunk(recipe: Recipe) -> Recipe:
+    """The recipe as a run of a second: a tiny network, one epoch, crops of 32 pixels; all else as it stands."""
+    crop = tuple(min(side, 32) for side in recipe.augment.crop or (32, 32))
+    return dataclasses.replace(
+        recipe,
+        model="unet_padded",
+        options={"width": 4, "levels": 3},
+        weights="none",
+        epochs=1,
+        time=None,
+        batch_size=2,
+        precision="32-true",
+        device="cpu",
+        devices=1,
+        augment=dataclasses.replace(recipe.augment, crop=crop),
+    )
+
+
+def check_network(recipe: Recipe) -> None:
+    """The network a page names must be one that can be had, though another is trained here."""
+    import timm
+
+    from segfield.models import CLASSIFIERS
+    from segfield.models.bridge import DECODERS
+
+    decoder, colon, encoder = recipe.model.partition(":")
+    assert (decoder in DECODERS and timm.is_model(encoder)) if colon else recipe.model in CLASSIFIERS, recipe.model
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """The folder the pages speak of, with everything in it small; and a training loop that takes no time."""
+    from segfield.training import loop
+
+    whole_fit = loop.fit
+
+    def quick_fit(recipe, console=None):
+        check_network(recipe)
+        return whole_fit(shrunk(recipe), console)
+
+    monkeypatch.setattr(loop, "fit", quick_fit)
+    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.chdir(tmp_path)
+    cells = load_script("draw_cells")
+    cells.write(Path("cells"), count=9, size=48)
+    (Path("cells") / "classes.yaml").write_text("names: [background, cell]\nsource_values: {0: 0, 255: 1}\n")
+    make_broken(Path("cells"), Path("broken"))
+    Path("slides").mkdir()
+    for number, size in enumerate((40, 56)):
+        Image.fromarray(cells.draw(50 + number, size)[0]).save(f"slides/slide{number}.png")
+    make_camvid(Path())
+    make_stanford(Path())
+    make_voc(Path())
+    make_cityscapes(Path("cityscapes"))
+    make_nuclei(Path())
+    shutil.copytree(ROOT / "recipes", "recipes")
+    return tmp_path
+
+
+def load_script(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_broken(source: Path, target: Path) -> None:
+    """A copy with three faults: a value no class has, a mask of another size, an image cut short."""
+    shutil.copytree(source, target)
+    masks, images = sorted((target / "masks").iterdir()), sorted((target / "images").iterdir())
+    values = np.asarray(Image.open(masks[1])).copy()
+    values[:4, :3] = 128
+    Image.fromarray(values).save(masks[1])
+    Image.open(masks[2]).resize((30, 30)).save(masks[2])
+    images[3].write_bytes(images[3].read_bytes()[:500])
+
+
+def run(step: Step, capsys, names: dict) -> str:
+    """Run a step; gives what it printed."""
+    capsys.readouterr()
+    if step.kind == "python":
+        exec(compile(step.source, f"line {step.line}", "exec"), names)
+        return capsys.readouterr().out
+    program, *words = shlex.split(step.source)
+    assert program == "segfield", f"line {step.line}: only segfield's commands are run; mark others as sh"
+    status = main(words)
+    captured = capsys.readouterr()
+    expected = 2 if re.search(r"^segfield: ", step.shown, re.MULTILINE) else int("not usable" in step.shown)
+    assert status == expected, f"line {step.line}: status {status} of {step.source}\n{captured.out}{captured.err}"
+    return captured.out + captured.err
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_page_runs(page, tiny, capsys):
+    names = {"__name__": "__main__"}
+    for step in steps_of(page):
+        printed = run(step, capsys, names)
+        if step.shown:
+            assert agrees(step.shown, printed), (
+                f"{page.name}, line {step.line}: {step.source}\nprinted\n{printed}\nbut the page shows\n{step.shown}"
+            )
+
+
+def test_the_pages_have_something_to_run():
+    steps = [step for page in PAGES for step in steps_of(page)]
+    verbs = {step.source.split()[1] for step in steps if step.kind == "console"}
+    assert {"data", "check", "train", "evaluate", "predict"} <= verbs
+    assert any(step.kind == "python" for step in steps)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_and_pictures_are_there(page):
+    text = page.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    # results.md is written from benchmarks/results, and may come later than the page that points there
+    missing = [t for t in targets if "://" not in t and t != "results.md" and not (page.parent / t).exists()]
+    assert not missing
+
+
+def test_every_setting_is_explained():
+    from segfield.data.augmentation import AugmentationConfig
+
+    text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    settings = [field.name for field in dataclasses.fields(Recipe) if field.name != "augment"]
+    settings += [f"augment.{field.name}" for field in dataclasses.fields(AugmentationConfig)]
+    explained = set(re.findall(r"^\| `([\w.]+)`", text, re.MULTILINE))
+    assert explained == set(settings)
+
+
+def test_defaults_are_those_of_the_recipe():
+    """The second column of the tables of docs/recipes.md."""
+    import yaml
+
+    text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    plain = Recipe(data="x").as_dict()
+    for name, shown in re.findall(r"^\| `([\w.]+)` \| ([^|]*?) \|", text, re.MULTILINE):
+        value = plain["augment"][name.partition(".")[2]] if name.startswith("augment.") else plain[name]
+        found = yaml.safe_load(shown.strip("`")) if shown.strip() != "required" else "x"
+        assert found == (list(value) if isinstance(value, tuple) else value), f"{name}: the page shows {shown}"
+
+
+def test_formats_are_all_described():
+    from segfield.data.formats import FORMATS
+
+    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^## .*`(\w+)`$", text, re.MULTILINE)) == set(FORMATS)

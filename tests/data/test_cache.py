@@ -1,72 +1,69 @@
-"""Tests of the cache of decoded samples: read once, within its limit, in memory that torch may share."""
+"""The cache: decoded once, within its limit, equal to the source."""
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-import torch
+import pytest
 
 from segfield.classes import ClassTable
 from segfield.data.cache import CachedDataset
 from segfield.data.dataset import Dataset, Sample
+from segfield.errors import DataError
 
 
-class Counted(Dataset):
-    """Three samples, read-only as some decoders give them; counts how often each is read."""
+class Counting(Dataset):
+    """Counts how often each sample is decoded."""
 
-    classes = ClassTable(("a", "b"))
-    names = ("x", "y", "z")
+    classes = ClassTable(("a",))
     splits = ("all",)
 
-    def __init__(self):
-        self.reads = [0, 0, 0]
+    def __init__(self) -> None:
+        self.decoded = [0] * 6
 
-    def __getitem__(self, index):
-        self.reads[index] += 1
-        image = np.full((1, 4, 5), index, np.uint8)
-        labels = np.zeros((4, 5), np.uint8)
-        image.flags.writeable = labels.flags.writeable = False
-        return Sample(self.names[index], image, None if index == 2 else labels)
+    @property
+    def names(self) -> list[str]:
+        return [str(i) for i in range(6)]
 
-    def split(self, name):
+    def __getitem__(self, index: int) -> Sample:
+        self.decoded[index] += 1
+        image = np.full((1, 10, 10), index, np.uint8)
+        image.flags.writeable = False
+        return Sample(str(index), image, np.zeros((10, 10), np.uint8))
+
+    def split(self, name: str) -> Dataset:
         return self
 
-    def describe(self):
-        return "three"
+    def describe(self) -> str:
+        return "counting"
 
 
-def test_a_sample_is_read_once():
-    source = Counted()
-    cache = CachedDataset(source, limit=10_000)
-    first = [cache[i].image.copy() for i in range(3)]
-    assert all(np.array_equal(cache[i].image, first[i]) for i in range(3))
-    assert source.reads == [1, 1, 1]
+@pytest.mark.parametrize(("limit", "expected"), [(10_000, [1] * 6), (0, [3] * 6), (450, [1, 1, 3, 3, 3, 3])])
+def test_what_fits_is_decoded_once(limit: int, expected: list[int]) -> None:
+    source = Counting()
+    cached = CachedDataset(source, limit)
+    for _ in range(3):
+        assert [int(cached[i].image[0, 0, 0]) for i in range(6)] == list(range(6))
+    assert source.decoded == expected
 
 
-def test_what_does_not_fit_is_read_anew():
-    source = Counted()
-    cache = CachedDataset(source, limit=40)  # the first sample's 20 + 20 bytes
-    for _ in range(2):
-        assert [int(cache[i].image[0, 0, 0]) for i in range(3)] == [0, 1, 2]
-    assert source.reads == [1, 2, 2]
-    assert cache.used == 40
+def test_read_all_is_in_order_and_fills_the_cache() -> None:
+    source = Counting()
+    cached = CachedDataset(source, 10_000)
+    seen: list[int] = []
+    assert [sample.name for sample in cached.read_all(3, seen.append)] == [str(i) for i in range(6)]
+    assert seen == list(range(6))
+    list(cached)
+    assert source.decoded == [1] * 6
 
 
-def test_read_all_keeps_the_order_and_fills_the_cache():
-    source = Counted()
-    cache = CachedDataset(source, limit=10_000)
-    seen = []
-    assert [sample.name for sample in cache.read_all(2, seen.append)] == ["x", "y", "z"]
-    assert seen == [0, 1, 2]
-    assert cache[1].name == "y" and source.reads == [1, 1, 1]
+def test_samples_are_writable_copies_of_read_only_decodings() -> None:
+    assert CachedDataset(Counting(), 0)[0].image.flags.writeable
 
 
-def test_torch_shares_the_samples_without_a_warning():
-    cache = CachedDataset(Counted(), limit=10_000)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert torch.from_numpy(cache[0].image).shape == (1, 4, 5)
-        assert torch.from_numpy(cache[0].labels).shape == (4, 5)
-    assert cache[0].labels.flags.writeable
-    assert cache[2].labels is None
+def test_it_passes_for_its_source() -> None:
+    cached = CachedDataset(Counting(), 0)
+    assert cached.splits == ("all",)
+    assert cached.split("all") is cached
+    assert cached.describe() == "counting"
+    with pytest.raises(DataError, match="no split 'train'"):
+        cached.split("train")

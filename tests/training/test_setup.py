@@ -1,0 +1,133 @@
+"""What one pass over the training set tells, and what follows from it for a run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from segfield.classes import ClassTable
+from segfield.data.cache import CachedDataset
+from segfield.data.dataset import Dataset, Sample
+from segfield.errors import DataError, SettingError
+from segfield.training.recipe import Recipe
+from segfield.training.setup import (
+    build_network,
+    build_recipe_loss,
+    cached,
+    check_batch_norm,
+    measure,
+    open_splits,
+    with_crop,
+)  # fmt: skip
+
+RECIPE = Recipe(data="scenes:count=10,size=32x48", model="unet_padded", options={"width": 2}, weights="none")
+
+
+class Given(Dataset):
+    """Samples that are given."""
+
+    classes = ClassTable(("a", "b"))
+    splits = ("all",)
+
+    def __init__(self, *samples: Sample) -> None:
+        self.samples = samples
+
+    @property
+    def names(self) -> list[str]:
+        return [sample.name for sample in self.samples]
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def split(self, name: str) -> Dataset:
+        return self
+
+    def describe(self) -> str:
+        return "given"
+
+
+def _sample(name: str, size: tuple[int, int], bands: int = 2, dtype: type = np.uint8, label: int = 1) -> Sample:
+    image = np.random.default_rng(len(name)).integers(0, 200, (bands, *size)).astype(dtype)
+    labels = np.zeros(size, np.uint8)
+    labels[: size[0] // 2] = label
+    return Sample(name, image, labels)
+
+
+def test_statistics_are_numpys() -> None:
+    samples = [_sample("one", (20, 30)), _sample("three", (40, 30))]
+    measured = measure(CachedDataset(Given(*samples), 0), threads=2)
+    pixels = np.concatenate([s.image.reshape(2, -1) for s in samples], axis=1).astype(np.float64)
+    np.testing.assert_allclose(measured.mean, pixels.mean(axis=1))
+    np.testing.assert_allclose(measured.std, pixels.std(axis=1))
+    assert measured.counts.pixels.tolist() == [900, 900]
+    assert (measured.bands, measured.top, measured.smallest, measured.same_size) == (2, 255, (20, 30), False)
+
+
+def test_the_hash_is_of_content() -> None:
+    def digest(*samples: Sample) -> str:
+        return measure(CachedDataset(Given(*samples), 0), threads=1).hash
+
+    one, other = _sample("one", (8, 8)), _sample("other", (8, 8))
+    assert digest(one, other) == digest(one, dataclasses.replace(other, name="renamed"))
+    assert digest(one, other) != digest(other, one)
+    assert digest(one) != digest(dataclasses.replace(one, labels=1 - one.labels))
+
+
+@pytest.mark.parametrize(
+    ("samples", "match"),
+    [
+        ([], "is empty"),
+        ([_sample("a", (8, 8)), _sample("b", (8, 8), bands=3)], "'b' has 3 bands of uint8, the first one 2"),
+        ([_sample("a", (8, 8)), _sample("b", (8, 8), dtype=np.uint16)], "uint16"),
+        ([Sample("a", np.zeros((1, 4, 4), np.uint8))], "'a' has no labels"),
+        ([Sample("a", np.zeros((1, 4, 4), np.uint8), np.full((4, 4), 255, np.uint8))], "ignored id 255"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_said(samples: list[Sample], match: str) -> None:
+    with pytest.raises(DataError, match=match):
+        measure(CachedDataset(Given(*samples), 0), threads=1)
+
+
+def test_the_crop_is_the_image_or_what_all_images_hold() -> None:
+    def crop(*sizes: tuple[int, int]) -> tuple[int, int] | None:
+        samples = [_sample(f"s{i}", size) for i, size in enumerate(sizes)]
+        return with_crop(RECIPE, measure(CachedDataset(Given(*samples), 0), 1)).augment.crop
+
+    assert crop((50, 70), (50, 70)) == (50, 70)
+    assert crop((70, 100), (90, 66)) == (64, 64)
+    assert crop((600, 600)) == (512, 512)
+
+
+def test_scaling_comes_from_the_data_where_no_weights_ask_for_another() -> None:
+    measured = measure(CachedDataset(Given(_sample("a", (8, 8)), _sample("bb", (8, 8))), 0), threads=1)
+    _, spec, scaling = build_network(RECIPE, measured, 2)
+    np.testing.assert_allclose(scaling.mean, measured.mean)
+    assert (spec.bands, spec.classes) == (2, 2)
+
+
+def test_class_weights_are_worked_out_from_the_training_labels() -> None:
+    dataset = Given(_sample("a", (8, 8)))
+    measured = measure(CachedDataset(dataset, 0), threads=1)
+    assert build_recipe_loss(RECIPE, measured, dataset).class_weights is None
+    given = build_recipe_loss(dataclasses.replace(RECIPE, class_weights="1,3"), measured, dataset)
+    assert given.class_weights is not None
+    assert given.class_weights.tolist() == [1, 3]
+    with pytest.raises(SettingError, match="did you mean enet"):
+        build_recipe_loss(dataclasses.replace(RECIPE, class_weights="enett"), measured, dataset)
+
+
+def test_splits_and_folds() -> None:
+    train, val = open_splits(RECIPE)
+    assert (len(train), len(val)) == (6, 2)
+    train, val = open_splits(dataclasses.replace(RECIPE, folds=3, fold=2))
+    assert (len(train), len(val)) == (4, 2)
+    assert not set(train.names) & set(val.names)
+
+
+def test_refusals() -> None:
+    with pytest.raises(DataError, match="is empty"):
+        cached(Given(), RECIPE)
+    with pytest.raises(SettingError, match="batch_size 1"):
+        check_batch_norm(dataclasses.replace(RECIPE, batch_size=1, model="deeplabv3plus:resnet18"), 5)

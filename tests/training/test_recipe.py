@@ -80,9 +80,23 @@ def test_a_folder_belongs_to_one_recipe(tmp_path: Path) -> None:
     recipe = Recipe(data="scenes:", out=str(tmp_path / "run"))
     folder = RunFolder(recipe.out)
     assert folder.claim(recipe) is False
-    assert folder.claim(dataclasses.replace(recipe, threads=3)) is False  # threads do not change what comes out
-    with pytest.raises(SettingError, match=r"learning_rate 0.001 → 0.5"):
+    folder.state.write_bytes(b"trained")
+    assert folder.claim(dataclasses.replace(recipe, threads=3)) is True  # threads do not change what comes out
+    with pytest.raises(SettingError, match=r"\(learning_rate 0.001 → 0.5\)"):
         folder.claim(dataclasses.replace(recipe, learning_rate=0.5))
+    cropped = dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, crop=(8, 9)))
+    with pytest.raises(SettingError, match=r"\(augment.crop None → \[8, 9\]\)"):
+        folder.claim(cropped)
+    folder.recipe.write_text("- damaged\n")
+    with pytest.raises(FileFormatError, match="recipe.yaml is damaged"):
+        folder.claim(recipe)
+
+
+def test_a_start_that_failed_before_training_leaves_the_folder_free(tmp_path: Path) -> None:
+    recipe = Recipe(data="scenes:", loss="dise", out=str(tmp_path / "run"))
+    RunFolder(recipe.out).claim(recipe)
+    assert RunFolder(recipe.out).claim(dataclasses.replace(recipe, loss="dice")) is False
+    assert yaml.safe_load(RunFolder(recipe.out).recipe.read_text())["loss"] == "dice"
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:

@@ -123,3 +123,38 @@ def test_dashes_and_underscores_are_the_same():
     assert call_with_words("noted", noted, ["--batch-size", "4"]) == call_with_words(
         "noted", noted, ["--batch_size", "4"]
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ([], (None, False)),
+        (["camvid"], ("camvid", False)),
+        (["camvid", "--get"], ("camvid", True)),
+        (["--get", "--name", "camvid"], ("camvid", True)),
+    ],
+)
+def test_an_optional_first_parameter_may_stand_without_its_name(words, found):
+    def fetch(name: str | None = None, *, get: bool = False) -> tuple[str | None, bool]:
+        """Fetch.
+
+        Args:
+            name: what.
+            get: now.
+        """
+        return name, get
+
+    assert call_with_words("fetch", fetch, words) == found
+
+
+def test_no_parameter_that_must_be_named_may():
+    def quiet(*, name: str = "x") -> str:
+        """Nothing by position.
+
+        Args:
+            name: what.
+        """
+        return name
+
+    with pytest.raises(SettingError, match="'y' is one word too many"):
+        call_with_words("quiet", quiet, ["y"])

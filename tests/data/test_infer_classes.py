@@ -157,3 +157,19 @@ def test_scan(tmp_path):
     palette = scan_mask(save(tmp_path / "p.png", patches(0, [0, 15]), voc_palette()))
     assert palette.values == {0, 15} and palette.palette == {0: (0, 0, 0), 15: (192, 128, 128)}
     assert scan_mask(save(tmp_path / "c.png", np.full((2, 2, 3), 7, np.uint8))).colours == {(7, 7, 7)}
+
+
+def test_a_mask_resized_with_interpolation_does_not_make_classes_of_its_greys(tmp_path):
+    masks = grey(tmp_path, (0, 255), (0, 255), (0, 255), (0, 30, 60, 90, 120, 150, 180, 210, 240, 255))
+    table, _ = infer_classes(masks)
+    assert table.names == ("background", "foreground")
+    assert read_labels(masks[0], table).max() == 1
+    with pytest.raises(DataError, match=r"3\.png"):
+        read_labels(masks[3], table)
+
+
+@pytest.mark.parametrize("values", [(0, 1, 2, 3, 4, 5, 6, 7, 8, 255), (0, 128, 255)])
+def test_ids_beside_an_ignored_255_stay_classes(tmp_path, values):
+    table, notes = infer_classes(grey(tmp_path, (0, 255), (0, 255), (0, 255), values))
+    assert len(table) == len(values) - 1
+    assert "mask value 255 is ignored" in notes

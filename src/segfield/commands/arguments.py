@@ -13,7 +13,8 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 from jsonargparse._actions import ActionConfigFile
 
-from segfield.errors import SettingError, did_you_mean
+from segfield.commands.sentences import sentence
+from segfield.errors import SettingError
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -23,7 +24,7 @@ def call_with_words(verb: str, function: Callable[..., Any], words: Sequence[str
 
     A function of one dataclass (`train(recipe)`) takes the dataclass's fields as options and a YAML by --recipe; its
     first field may stand without its name, before all others. Any other function takes its parameters: those without
-    default by position.
+    default by position, and the first one in any case.
 
     Raises:
         SettingError: if the words do not fit, with the close spellings of what does.
@@ -53,6 +54,9 @@ def call_with_words(verb: str, function: Callable[..., Any], words: Sequence[str
     if any(word in ("-h", "--help") for word in words):
         parser.print_help()
         return None
+    if recipe is not None and hasattr(recipe, "read"):
+        for file in _recipe_files(words):
+            recipe.read(file)  # for its sentences about a file that is no recipe
     settings = _parse(parser, _spell_out_flags(words, parser))
     if recipe is not None:
         settings.pop("recipe", None)
@@ -89,57 +93,20 @@ def _spell_out_flags(words: Sequence[str], parser: ArgumentParser) -> list[str]:
     return spelt
 
 
+def _recipe_files(words: Sequence[str]) -> list[str]:
+    """The FILEs of --recipe FILE and --recipe=FILE."""
+    named = [following for word, following in zip(words, words[1:]) if word == "--recipe"]
+    return named + [word.partition("=")[2] for word in words if word.startswith("--recipe=")]
+
+
 def _parse(parser: ArgumentParser, words: list[str]) -> dict[str, Any]:
     try:
         parsed: Namespace = parser.parse_args(words)
+        settings: dict[str, Any] = parser.instantiate_classes(parsed).as_dict()
     except (ArgumentError, TypeError, ValueError) as error:
-        raise SettingError(_sentence(str(error), parser)) from error
-    settings: dict[str, Any] = parser.instantiate_classes(parsed).as_dict()
+        options = {option for action in parser._actions for option in action.option_strings if option[:2] == "--"}
+        raise SettingError(sentence(str(error), parser.prog, sorted(options))) from error
     return settings
-
-
-def _sentence(message: str, parser: ArgumentParser) -> str:
-    known = sorted(
-        {option for action in parser._actions for option in action.option_strings if option.startswith("--")}
-    )
-    unknown = re.search(r"[Uu]nrecognized arguments: (\S+)", message)
-    if unknown:
-        option = unknown[1].split("=")[0]
-        if option.startswith("--"):
-            near = did_you_mean(option, known).partition(" Known: ")[0]
-            return f"there is no option {option}; {near if near.startswith('did') else f'see {parser.prog} --help'}"
-        return f"'{option}' is one word too many; see {parser.prog} --help"
-    value = re.search(
-        r'Parser key "([\w.]+)":\s*(.*?)(?:Given value type: .*?)?(?:Given|Got) value: (.*)', message, re.DOTALL
-    )
-    if value:
-        return _value_sentence(value[1], value[2], " ".join(value[3].split()), parser)
-    key = re.search(r"[Kk]ey \"?'?([\w.]+)'?\"? is required", message)
-    if key:
-        return f"{key[1]} is missing; see {parser.prog} --help"
-    return f"{' '.join(message.split())[:400]}; see {parser.prog} --help"
-
-
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "NoneType": "null",
-    "tuple": "a list such as [0.5, 2]",
-    "dict": "settings such as {width: 32}",
-}
-
-
-def _value_sentence(name: str, expected: str, value: str, parser: ArgumentParser) -> str:
-    """'epochs is abc; a whole number or null is expected'."""
-    choices = re.search(r"Literal\[(.*?)\]", expected)
-    if choices:
-        known = re.findall(r"'([^']*)'", choices[1])
-        return f"{name} is {value}; {did_you_mean(value, known)}"
-    kinds = [_KINDS[kind] for kind in dict.fromkeys(re.findall(r"<class '(\w+)'>", expected)) if kind in _KINDS]
-    wanted = " or ".join(kinds) if kinds else " ".join(expected.split())[:200]
-    return f"{name} is {value}; {wanted} is expected, see {parser.prog} --help"
 
 
 def _parameter_types(function: Callable[..., Any]) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def _value_table(scans: Sequence[MaskScan]) -> tuple[ClassTable, list[str]]:
             "give masks of class ids (PNG), or a class table with source_values"
         )
     top = next((value for value in _TOP if value in values), None)
-    if top is not None and values <= {0, top}:
+    if top is not None and (values <= {0, top} or _blurred_between(scans, values, top)):
         table = ClassTable(("background", "foreground"), source_values={0: 0, top: 1})
         return table, [f"masks hold 0 and {top}: 0 is taken for background, {top} for foreground"]
     ignored = sorted(value for value in values if value in _TOP or value < 0)
@@ -165,6 +165,16 @@ def _value_table(scans: Sequence[MaskScan]) -> tuple[ClassTable, list[str]]:
     colours = _palette_colours(scans, ids)
     notes.append(f"class names were not given: {len(ids)} values found in the masks; name them in classes.txt")
     return _with_ignored(tuple(f"class {value}" for value in ids), ids, ignored, colours), notes
+
+
+def _blurred_between(scans: Sequence[MaskScan], values: frozenset[int], top: int) -> bool:
+    """Whether masks hold two values but for a few that were resized with interpolation, which no class table can read.
+
+    Those few are then errors that name the file, where a class for every grey in them would hide the fault.
+    """
+    between = values - {0, top}
+    clean = sum(scan.values is not None and scan.values <= {0, top} for scan in scans)
+    return len(between) >= 8 and max(between) > top // 2 and 2 * clean > len(scans)
 
 
 def _with_ignored(

@@ -15,7 +15,6 @@ FLOORS = (
     ("segfield.commands", 6),
     ("segfield.doctor", 6),
     ("segfield.__main__", 6),
-    ("segfield.inference.scoring", 5),
     ("segfield.training.recipe", 2),  # settings alone: read by the command line
     ("segfield.training", 5),
     ("segfield.segmenter", 4),

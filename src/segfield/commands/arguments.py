@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import re
 import types
 import typing
@@ -95,7 +96,7 @@ def _spell_out_flags(words: Sequence[str], parser: ArgumentParser) -> list[str]:
 
 def _recipe_files(words: Sequence[str]) -> list[str]:
     """The FILEs of --recipe FILE and --recipe=FILE."""
-    named = [following for word, following in zip(words, words[1:]) if word == "--recipe"]
+    named = [following for word, following in itertools.pairwise(words) if word == "--recipe"]
     return named + [word.partition("=")[2] for word in words if word.startswith("--recipe=")]
 
 

@@ -13,14 +13,15 @@ from segfield.classes import Array
 from segfield.data.dataset import Dataset
 from segfield.errors import DataError
 from segfield.evaluation.evaluator import Evaluation, Evaluator
+from segfield.inference.image import predict_image
+from segfield.inference.tiles import TiledSegmenter
 from segfield.inference.views import Flips
-from segfield.segmenter import Segmenter
 
 Gallery = list[tuple[str, Array, Array, Array]]
 
 
 def evaluate_segmenter(
-    segmenter: Segmenter,
+    segmenter: TiledSegmenter,
     dataset: Dataset,
     *,
     flips: Flips = "none",
@@ -54,8 +55,14 @@ def evaluate_segmenter(
         sample = dataset[index]
         if sample.labels is None:
             continue
-        found = segmenter(
-            sample.image, name=sample.name, flips=flips, scales=scales, tile=tile, probabilities=calibration
+        found = predict_image(
+            segmenter,
+            sample.image,
+            tile=tile,
+            flips=flips,
+            scales=scales,
+            keep_probabilities=calibration,
+            name=sample.name,
         )
         evaluator.update(sample.name, sample.labels, found.labels, found.probabilities)
         position[sample.name] = index
@@ -65,13 +72,13 @@ def evaluate_segmenter(
     gallery: Gallery = []
     for name in evaluation.worst(worst):
         sample = dataset[position[name]]
-        predicted = segmenter(sample.image, flips=flips, scales=scales, tile=tile).labels
+        predicted = predict_image(segmenter, sample.image, tile=tile, flips=flips, scales=scales).labels
         if sample.labels is not None:
             gallery.append((name, sample.image, sample.labels, predicted))
     return evaluation, gallery
 
 
-def check_same_classes(segmenter: Segmenter, dataset: Dataset) -> None:
+def check_same_classes(segmenter: TiledSegmenter, dataset: Dataset) -> None:
     """Raises DataError where the data set's classes are not the segmenter's, saying which differ."""
     ours, theirs = segmenter.classes.names, dataset.classes.names
     if len(ours) != len(theirs):

@@ -117,7 +117,7 @@ class Recipe:
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise SettingError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
+                raise SettingError(f"{name} is {value}; it must lie between {low} and {high}")
         if self.time is not None:
             seconds(self.time, "time")
         seconds(self.save_every, "save_every")
@@ -157,46 +157,6 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for YAML and JSON."""
         return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> Recipe:
-        """The inverse of `as_dict`. Raises SettingError naming an unknown setting's close spellings."""
-        known = {item.name for item in dataclasses.fields(cls)}
-        for name in settings:
-            if name not in known:
-                raise SettingError(f"there is no setting '{name}'; {did_you_mean(name, known)}")
-        values = dict(settings)
-        if isinstance(values.get("augment"), Mapping):
-            inner = {item.name for item in dataclasses.fields(AugmentationConfig)}
-            for name in values["augment"]:
-                if name not in inner:
-                    raise SettingError(f"there is no setting 'augment.{name}'; {did_you_mean(name, inner)}")
-            values["augment"] = AugmentationConfig(**{k: _tuples(v) for k, v in values["augment"].items()})
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise SettingError(f"the recipe is incomplete or of wrong types: {error}") from error
-
-    @classmethod
-    def load(cls, path: str | Path) -> Recipe:
-        """Read a recipe from YAML.
-
-        Raises:
-            FileFormatError: if the file is missing or not YAML.
-            SettingError: if a setting is unknown or out of range.
-        """
-        import yaml
-
-        file = Path(path)
-        if not file.is_file():
-            raise FileFormatError(f"there is no recipe {file}; recipes are YAML files, see the folder recipes/")
-        try:
-            settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise FileFormatError(f"{file} is not a YAML recipe: {str(error).splitlines()[0]}") from error
-        if not isinstance(settings, dict):
-            raise FileFormatError(f"{file} is not a recipe: expected lines of NAME: VALUE")
-        return cls.from_dict(settings)
 
 
 _RANGES: tuple[tuple[str, float, float], ...] = (

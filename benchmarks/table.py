@@ -1,0 +1,75 @@
+"""The table of docs/results.md, written from benchmarks/results/*.json, so that no number there is typed by hand.
+
+python benchmarks/table.py            prints the table
+python benchmarks/table.py --write    puts it between the marks of docs/results.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "results.md"
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/results.md")
+    options = parser.parse_args()
+    if options.write:
+        PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print(table())
+
+
+def table() -> str:
+    """Every kept result as a line of Markdown, and the classes of CamVid."""
+    lines = ["| benchmark | measured | against | goal | met | date | commit |", "|---|---|---|---|---|---|---|"]
+    kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in results()}
+    for name, result in sorted(kept.items()):
+        met = "yes" if result["met"] else "no"
+        commit = result["commit"].partition("+")[0][:8] + ("+" if "+" in result["commit"] else "")
+        lines.append(
+            f"| `{name}.py` | {result['value']:g} {result['unit']} | {result['versus']} | {result['goal']:g} | {met} "
+            f"| {result['date'][:10]} | {commit} |"
+        )
+    if "camvid" in kept:
+        lines += ["", *camvid_lines(kept["camvid"]["details"])]
+    return "\n".join(lines)
+
+
+def camvid_lines(details: dict) -> list[str]:
+    """Scores of the CamVid run, and the published figures of the test split beside them."""
+    scores = details["scores"]
+    names, values = scores["names"], [f"{100 * value:.1f}" for value in scores["iou"]]
+    return [
+        f"CamVid val, {details['training_images']:.0f} crops in {details['training_seconds'] / 60:.1f} minutes: mIoU "
+        f"{100 * scores['mean_iou']:.2f} ({details['val_miou_with_flips']:.2f} with horizontal flips averaged), pixel accuracy "
+        f"{100 * scores['pixel_accuracy']:.2f}, class accuracy {100 * scores['mean_class_accuracy']:.2f}.",
+        "",
+        "| " + " | ".join(names) + " |",
+        "|" + "---|" * len(names),
+        "| " + " | ".join(values) + " |",
+        "",
+        "| published, **test** split | mIoU |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in details["published_on_test"].items()),
+    ]
+
+
+def results() -> list[Path]:
+    return sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+
+
+def with_table(page: str) -> str:
+    """The page with the table between its marks made anew."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    main()

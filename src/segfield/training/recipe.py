@@ -158,6 +158,74 @@ class Recipe:
         """Plain values for YAML and JSON."""
         return dataclasses.asdict(self)
 
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Recipe:
+        """The inverse of `as_dict`. Raises SettingError naming an unknown setting's close spellings."""
+        _check_names(settings)
+        values = dict(settings)
+        if isinstance(values.get("augment"), Mapping):
+            values["augment"] = AugmentationConfig(**{k: _tuples(v) for k, v in values["augment"].items()})
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise SettingError(f"the recipe is incomplete or of wrong types: {error}") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """A recipe from a YAML file.
+
+        Raises:
+            FileFormatError: if the file is missing or not YAML.
+            SettingError: if a setting is unknown or out of range.
+        """
+        return cls.from_dict(cls.read(path))
+
+    @staticmethod
+    def read(path: str | Path) -> dict[str, Any]:
+        """The settings in a YAML file, by name; their values are not looked at yet.
+
+        Raises:
+            FileFormatError: if the file is missing or not YAML.
+            SettingError: if a setting is unknown.
+        """
+        import yaml
+
+        file = Path(path)
+        if not file.is_file():
+            raise FileFormatError(f"there is no recipe {file}; recipes are YAML files, see the folder recipes/")
+        try:
+            settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = "" if mark is None else f", line {mark.line + 1}"
+            reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+            raise FileFormatError(
+                f"{file}{where} is not a YAML recipe: {reason}; write lines of NAME: VALUE"
+            ) from error
+        if not isinstance(settings, dict):
+            raise FileFormatError(f"{file} is not a recipe: expected lines of NAME: VALUE")
+        try:
+            _check_names(settings)
+        except SettingError as error:
+            raise SettingError(f"{file}: {error}") from error
+        return settings
+
+
+def _check_names(settings: Mapping[str, Any]) -> None:
+    known = {item.name for item in dataclasses.fields(Recipe)}
+    for name in settings:
+        if name not in known:
+            raise SettingError(f"there is no setting '{name}'; {did_you_mean(str(name), known)}")
+    augment = settings.get("augment", {})
+    if not isinstance(augment, Mapping | AugmentationConfig):
+        raise SettingError(
+            f"augment is {augment}; give settings by name, e.g. augment: {{flip: true, scale: [0.5, 2]}}"
+        )
+    inner = {item.name for item in dataclasses.fields(AugmentationConfig)}
+    for name in augment if isinstance(augment, Mapping) else ():
+        if name not in inner:
+            raise SettingError(f"there is no setting 'augment.{name}'; {did_you_mean(str(name), inner)}")
+
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("folds", 0, 1000),

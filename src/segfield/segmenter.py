@@ -215,8 +215,11 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                     f"{file} is a safetensors file but not a segmenter (it lacks segfield's description); "
                     "encoder weights go to `segfield train --weights`"
                 )
-            return json.loads(metadata[_KEY]), {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+            document = json.loads(metadata[_KEY])
+            if not isinstance(document, dict):
+                raise FileFormatError(f"{file} describes no segmenter; it was changed, copy the original again")
+            return document, {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
         raise FileFormatError(
             f"{file} is not a whole segmenter file ({error}); it was cut short or changed, copy it again"
         ) from error

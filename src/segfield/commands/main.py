@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from segfield.errors import SegfieldError, did_you_mean
@@ -38,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit status: 0 done, 1 the verdict is no, 2 something given cannot be used."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(words)
+        with _plain_warnings():
+            return _run(words)
     except SegfieldError as error:
         print(f"segfield: {error}", file=sys.stderr)
         return error.exit_status
@@ -55,6 +59,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or re.search(r"out of memory|can't allocate memory", str(error))):
+            raise
+        print(
+            "segfield: there is not enough memory for this; give a smaller --batch_size, --augment.crop or --tile, or "
+            "leave it to a machine with more",
+            file=sys.stderr,
+        )
+        return 2
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings ('the first of 3 frames is read') as plain lines, not with a line of our source."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *place: f"note: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _run(words: list[str]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +82,14 @@ def bridged_classifier(
     if decoder not in DECODERS:
         raise SettingError(f"there is no decoder '{decoder}'; {did_you_mean(decoder, DECODERS)}")
     if not timm.is_model(encoder):
-        near = timm.list_models(f"*{encoder[:6]}*")[:8] if encoder else []
+        near = difflib.get_close_matches(encoder, timm.list_models(), n=8)
         raise SettingError(
             f"timm has no encoder '{encoder}'; {did_you_mean(encoder, near or ['mobilenetv2_100', 'resnet34'])}"
         )
     from_hub = weights == "imagenet"
+    hub = logging.getLogger("huggingface_hub")
+    told = hub.level
+    hub.setLevel(logging.ERROR)  # its ten lines of retries end in the sentence below
     try:
         network = smp.create_model(
             decoder,
@@ -94,15 +99,15 @@ def bridged_classifier(
             classes=classes,
             **options,
         )
-    except (OSError, RuntimeError) as error:
-        if not from_hub:
-            raise
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        if not from_hub or not isinstance(error, OSError | RuntimeError):
+            raise SettingError(f"'{name}' cannot be built: {_first_line(error)}; see the network's options") from error
         raise SettingError(
             f"the ImageNet weights of '{encoder}' could not be fetched ({_first_line(error)}); "
             "give --weights FILE.safetensors, or --weights none to train from scratch"
         ) from error
-    except (ValueError, AssertionError) as error:
-        raise SettingError(f"'{name}' cannot be built: {_first_line(error)}; see the network's options") from error
+    finally:
+        hub.setLevel(told)
     if weights is not None and not from_hub:
         load_encoder_file(network.encoder.model, Path(weights), bands)
     classifier = BridgedClassifier(network, bands, classes)
@@ -171,4 +176,4 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return lines[0][:200].rstrip(".") if lines else type(error).__name__

@@ -123,3 +123,14 @@ def test_mixed_weights_are_refused(tmp_path: Path, three_classes: ClassTable) ->
 def test_a_missing_file_says_who_writes_one(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="segfield train"):
         Segmenter.load(tmp_path / "nothing.safetensors")
+
+
+def test_a_file_whose_length_looks_like_a_pickle_is_read(tmp_path: Path, three_classes: ClassTable) -> None:
+    seen = set()
+    for extra in range(0, 300, 8):  # the header's length, a multiple of 8, passes 0x80 and the letters PK begin with
+        segmenter = _segmenter(three_classes)
+        segmenter.facts = {"note": "x" * extra}
+        path = segmenter.save(tmp_path / "s.safetensors")
+        seen.add(path.read_bytes()[0])
+        assert Segmenter.load(path, device="cpu").facts == segmenter.facts
+    assert {0x80, ord("P")} <= seen

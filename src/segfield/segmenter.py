@@ -201,8 +201,9 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"there is no segmenter file {file}; `segfield train` writes one as RUN/segmenter.safetensors"
         )
     with file.open("rb") as stream:
-        start = stream.read(4)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+        start = stream.read(9)
+    # the first eight bytes of safetensors are a length, which may look like anything; its JSON begins at the ninth
+    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise FileFormatError(
             f"{file} is a pickle (a torch.save file), which is not opened because it can run code; "
             "give the segmenter.safetensors that `segfield train` wrote"

@@ -100,6 +100,7 @@ def test_from_dict_refuses(given, part):
 
 @pytest.mark.parametrize("count", [1, 2, 21, 150])
 def test_default_colours_differ(count):
-    colours = default_colours(count)
+    colours = default_colours(["background", *(f"class {i}" for i in range(count - 1))])
+    assert max(colours[0]) < 64  # what is not there is dark
     assert len(set(colours)) == count
     assert all(0 <= band <= 255 for colour in colours for band in colour)

@@ -48,7 +48,7 @@ class ClassTable:
             ignored = 65535
         if 0 <= ignored < len(names):
             raise DataError(f"the ignored id {ignored} is also class '{names[ignored]}'; choose {max(255, len(names))}")
-        colours = tuple((int(r), int(g), int(b)) for r, g, b in self.colours) or default_colours(len(names))
+        colours = tuple((int(r), int(g), int(b)) for r, g, b in self.colours) or default_colours(names)
         if len(colours) != len(names):
             raise DataError(f"{len(names)} class names but {len(colours)} colours; give one colour for each class")
         for value, target in [*self.source_values.items(), *self.source_colours.items()]:
@@ -156,11 +156,12 @@ def _colour(values: Sequence[int]) -> Colour:
     return (r, g, b)
 
 
-def default_colours(count: int) -> tuple[Colour, ...]:
-    """`count` distinct colours: the golden-angle walk round the hue circle, brightness in three steps."""
+def default_colours(names: Sequence[str]) -> tuple[Colour, ...]:
+    """A distinct colour a class: the golden-angle walk round the hue circle, brightness in three steps; background is dark."""
     colours = []
-    for i in range(count):
+    for i, name in enumerate(names):
         hue, value = (i * 0.61803398875) % 1.0, (0.95, 0.75, 0.55)[i % 3]
         r, g, b = colorsys.hsv_to_rgb(hue, 0.65 if i % 2 else 0.85, value)
-        colours.append((round(255 * r), round(255 * g), round(255 * b)))
+        is_background = i == 0 and name.lower() == "background"
+        colours.append((44, 44, 56) if is_background else (round(255 * r), round(255 * g), round(255 * b)))
     return tuple(colours)

@@ -162,9 +162,10 @@ def _value_table(scans: Sequence[MaskScan]) -> tuple[ClassTable, list[str]]:
     notes = [f"mask value {value} is ignored" for value in ignored]
     if ids == [0, 1]:
         return _with_ignored(("background", "foreground"), ids, ignored, ()), notes
-    colours = _palette_colours(scans, ids)
+    names = tuple(f"class {value}" for value in ids)
+    colours = _palette_colours(scans, ids, names)
     notes.append(f"class names were not given: {len(ids)} values found in the masks; name them in classes.txt")
-    return _with_ignored(tuple(f"class {value}" for value in ids), ids, ignored, colours), notes
+    return _with_ignored(names, ids, ignored, colours), notes
 
 
 def _blurred_between(scans: Sequence[MaskScan], values: frozenset[int], top: int) -> bool:
@@ -186,13 +187,13 @@ def _with_ignored(
     return ClassTable(names, colours, source_values=sources)
 
 
-def _palette_colours(scans: Sequence[MaskScan], ids: Sequence[int]) -> tuple[Colour, ...]:
+def _palette_colours(scans: Sequence[MaskScan], ids: Sequence[int], names: Sequence[str]) -> tuple[Colour, ...]:
     """The palette's own colours, if it has one for each id and no two alike; else the default ones."""
     palette: dict[int, Colour] = {}
     for scan in scans:
         palette.update(scan.palette)
     colours = tuple(palette[i] for i in ids if i in palette)
-    return colours if len(set(colours)) == len(ids) else default_colours(len(ids))
+    return colours if len(set(colours)) == len(ids) else default_colours(names)
 
 
 def _palette_clash(scans: Iterable[MaskScan]) -> int | None:

@@ -56,6 +56,20 @@ def test_read_all_is_in_order_and_fills_the_cache() -> None:
     assert source.decoded == [1] * 6
 
 
+def test_shown_like_another_image() -> None:
+    cached = CachedDataset(Counting(), 10_000)
+    assert cached[3].image.shape == (1, 10, 10)
+    cached.show_like(np.zeros((3, 5, 5), np.uint8))
+    assert cached[3].image.shape == (3, 10, 10)
+    assert (cached[3].image == 3).all()
+    cached.show_like(np.zeros((1, 5, 5), np.uint16))
+    with pytest.raises(DataError, match="image '3' holds uint8, the images trained on uint16"):
+        cached[3]
+    cached.show_like(np.zeros((4, 5, 5), np.uint8))
+    with pytest.raises(DataError, match="'3' has 1 band"):
+        cached[3]
+
+
 def test_samples_are_writable_copies_of_read_only_decodings() -> None:
     assert CachedDataset(Counting(), 0)[0].image.flags.writeable
 

@@ -17,6 +17,7 @@ from segfield.training.setup import (
     build_recipe_loss,
     cached,
     check_batch_norm,
+    check_validation,
     measure,
     open_splits,
     with_crop,
@@ -65,6 +66,25 @@ def test_statistics_are_numpys() -> None:
     assert (measured.bands, measured.top, measured.smallest, measured.same_size) == (2, 255, (20, 30), False)
 
 
+@pytest.mark.parametrize("grey_first", [True, False])
+def test_grey_images_among_rgb_are_shown_as_rgb(grey_first: bool) -> None:
+    samples = [_sample("grey", (8, 8), bands=1), _sample("coloured", (8, 8), bands=3)]
+    dataset = CachedDataset(Given(*(samples if grey_first else samples[::-1])), 10_000)
+    measured = measure(dataset, threads=1)
+    assert measured.bands == 3
+    shown = np.stack([sample.image for sample in dataset]).astype(float)
+    np.testing.assert_allclose(measured.mean, shown.mean(axis=(0, 2, 3)))
+    assert measured.counts.pixels.sum() == 2 * 64
+
+
+def test_a_validation_split_without_a_labelled_pixel_is_refused() -> None:
+    ignored = Sample("a", np.zeros((1, 4, 4), np.uint8), np.full((4, 4), 255, np.uint8))
+    unlabelled = Sample("b", np.zeros((1, 4, 4), np.uint8))
+    with pytest.raises(DataError, match="no pixel of split 'all' is labelled"):
+        check_validation(CachedDataset(Given(ignored, unlabelled), 0))
+    check_validation(CachedDataset(Given(ignored, _sample("c", (4, 4))), 0))
+
+
 def test_the_hash_is_of_content() -> None:
     def digest(*samples: Sample) -> str:
         return measure(CachedDataset(Given(*samples), 0), threads=1).hash
@@ -83,6 +103,7 @@ def test_the_hash_is_of_content() -> None:
         ([_sample("a", (8, 8)), _sample("b", (8, 8), dtype=np.uint16)], "uint16"),
         ([Sample("a", np.zeros((1, 4, 4), np.uint8))], "'a' has no labels"),
         ([Sample("a", np.zeros((1, 4, 4), np.uint8), np.full((4, 4), 255, np.uint8))], "ignored id 255"),
+        ([_sample("a", (8, 8), label=0)], "'a' is the only class in the training masks"),
     ],
 )
 def test_what_cannot_be_trained_on_is_said(samples: list[Sample], match: str) -> None:
@@ -98,6 +119,8 @@ def test_the_crop_is_the_image_or_what_all_images_hold() -> None:
     assert crop((50, 70), (50, 70)) == (50, 70)
     assert crop((70, 100), (90, 66)) == (64, 64)
     assert crop((600, 600)) == (512, 512)
+    assert crop((1, 1), (70, 100), (3, 90)) == (64, 96)  # thumbnails do not count
+    assert crop((20, 20), (30, 18)) == (20, 18)
 
 
 def test_scaling_comes_from_the_data_where_no_weights_ask_for_another() -> None:

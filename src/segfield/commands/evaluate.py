@@ -58,11 +58,13 @@ def evaluate(
     from segfield.data.formats import open_dataset
     from segfield.evaluation.report import write_report
     from segfield.inference.devices import set_threads
-    from segfield.inference.scoring import evaluate_segmenter, report_facts
+    from segfield.inference.scoring import check_same_classes, evaluate_segmenter, report_facts
     from segfield.segmenter import Segmenter
 
     console = Console()
     folder = Path(out)
+    if folder.is_file():
+        raise SettingError(f"{folder} is a file; give another --out for the folder of the evaluation")
     if worst < 0:
         raise SettingError(f"worst is {worst}; give the number of images in the gallery, 0 or more")
     if (folder / "scores.json").exists() and not overwrite:
@@ -71,6 +73,8 @@ def evaluate(
     loaded = Segmenter.load(segmenter, device=device)
     dataset = open_dataset(data, classes)
     chosen = dataset if split == "all" else dataset.split(split)
+    check_same_classes(loaded, chosen)
+    folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to shows before the work, not after it
     evaluation, gallery = evaluate_segmenter(
         loaded,
         chosen,
@@ -82,7 +86,6 @@ def evaluate(
         worst=worst,
         console=console,
     )
-    folder.mkdir(parents=True, exist_ok=True)
     facts = report_facts(seed=None, data_hash=None, data=data, split=split)
     recipe = dict(loaded.facts.get("recipe", {}))
     write_report(folder / "report.html", evaluation, curves=None, gallery=gallery, recipe=recipe, facts=facts)

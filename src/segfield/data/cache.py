@@ -7,7 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from segfield.classes import Array
 from segfield.data.dataset import Dataset, Sample, unknown_split
+from segfield.data.images import fit_bands
+from segfield.errors import DataError
 
 
 class CachedDataset(Dataset):
@@ -16,6 +19,10 @@ class CachedDataset(Dataset):
     Args:
         source: the data set.
         limit: bytes; 0 keeps nothing.
+
+    Attributes:
+        like: where given, an image (C, H, W) whose bands and dtype all samples have: grey is repeated for RGB, any other
+            difference is a DataError.
     """
 
     def __init__(self, source: Dataset, limit: int) -> None:
@@ -25,6 +32,12 @@ class CachedDataset(Dataset):
         self.limit = limit
         self.used = 0
         self.kept: dict[int, Sample] = {}
+        self.like: Array | None = None
+
+    def show_like(self, image: Array) -> None:
+        """Give all samples the bands of `image` from now on."""
+        self.like = image
+        self.kept, self.used = {}, 0
 
     @property
     def names(self) -> Sequence[str]:
@@ -37,12 +50,22 @@ class CachedDataset(Dataset):
     def __getitem__(self, index: int) -> Sample:
         sample = self.kept.get(index)
         if sample is None:
-            sample = _own(self.source[index])
+            sample = _own(self._alike(self.source[index]))
             size = sample.image.nbytes + (0 if sample.labels is None else sample.labels.nbytes)
             if self.used + size <= self.limit:
                 self.used += size
                 self.kept[index] = sample
         return sample
+
+    def _alike(self, sample: Sample) -> Sample:
+        if self.like is None:
+            return sample
+        if sample.image.dtype != self.like.dtype:
+            raise DataError(
+                f"image '{sample.name}' holds {sample.image.dtype}, the images trained on {self.like.dtype}; "
+                "bring all images to one form"
+            )
+        return Sample(sample.name, fit_bands(sample.image, len(self.like), sample.name), sample.labels)
 
     def split(self, name: str) -> Dataset:
         if name != self.split_name:

@@ -112,6 +112,28 @@ def exif_orientation(path: str | Path) -> int:
         return 1
 
 
+def fit_bands(image: Array, bands: int, name: str = "") -> Array:
+    """(C, H, W) → (bands, H, W), without a copy: grey is repeated for RGB, RGB of equal bands serves as grey.
+
+    Raises:
+        DataError: if the bands do not fit otherwise.
+    """
+    where = f"'{name}'" if name else "the image"
+    if image.ndim != 3 or 0 in image.shape:
+        raise DataError(f"{where} must be an array (C, H, W) with pixels; found {image.shape}")
+    found = image.shape[0]
+    if found == bands:
+        return image
+    if found == 1 and bands == 3:
+        return np.broadcast_to(image, (3, *image.shape[1:]))
+    if bands == 1 and found == 3 and all(np.array_equal(image[0], image[i]) for i in (1, 2)):
+        return image[:1]
+    raise DataError(
+        f"{where} has {found} {'band' if found == 1 else 'bands'}, the segmenter wants {bands}; "
+        "give images like those it is trained on, or convert them"
+    )
+
+
 def write_png(path: str | Path, array: Array, palette: npt.ArrayLike | None = None) -> None:
     """Write a PNG atomically.
 

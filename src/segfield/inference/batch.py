@@ -21,9 +21,9 @@ from rich.progress import (
 )
 
 from segfield.classes import Array
-from segfield.data.images import read_image
+from segfield.data.images import fit_bands, read_image
 from segfield.errors import DataError, SegfieldError
-from segfield.inference.image import fit_bands, plan_for, predict_image
+from segfield.inference.image import plan_for, predict_image
 from segfield.inference.inputs import Input
 from segfield.inference.memory import NetworkBytes, available_bytes, in_words, network_bytes, peak_bytes
 from segfield.inference.results import ResultsFolder

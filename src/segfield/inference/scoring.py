@@ -51,6 +51,7 @@ def evaluate_segmenter(
     check_same_classes(segmenter, dataset)
     evaluator = Evaluator(segmenter.classes, boundaries=boundaries, calibration=calibration)
     position: dict[str, int] = {}
+    labelled = False
     for index in _with_progress(len(dataset), console):
         sample = dataset[index]
         if sample.labels is None:
@@ -64,10 +65,14 @@ def evaluate_segmenter(
             keep_probabilities=calibration,
             name=sample.name,
         )
+        labelled = labelled or bool((sample.labels != segmenter.classes.ignored_id).any())
         evaluator.update(sample.name, sample.labels, found.labels, found.probabilities)
         position[sample.name] = index
-    if not position:
-        raise DataError(f"no sample of split '{dataset.split_name}' has labels; nothing can be scored")
+    if not labelled:
+        what = "has a pixel that is not ignored" if position else "has labels"
+        raise DataError(
+            f"no sample of split '{dataset.split_name}' {what}, so nothing can be scored; give another --split"
+        )
     evaluation = evaluator.result()
     gallery: Gallery = []
     for name in evaluation.worst(worst):

@@ -36,6 +36,7 @@ from segfield.training.setup import (
     build_recipe_loss,
     cached,
     check_batch_norm,
+    check_validation,
     measure,
     open_splits,
     with_crop,
@@ -92,6 +93,8 @@ class Fit:
                 f"{train.describe()}\ntraining on {len(train)}, validating on {len(self.val)}", highlight=False
             )
         self.measured = measure(self.train, usable_cores())
+        self.val.show_like(self.train[0].image)
+        check_validation(self.val)
         self.recipe = with_crop(recipe, self.measured)
         check_batch_norm(self.recipe, len(self.train))
         self.counters = Counters()

@@ -79,8 +79,11 @@ def _splits_in_words(recipe: Recipe, dataset: Dataset) -> str:
 def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], None] | None = None) -> Measured:
     """One pass over the training set: band statistics, class counts, sizes, content hash; fills the cache on the way.
 
+    Where some images are grey and some RGB, the grey ones are shown as RGB from then on.
+
     Raises:
-        DataError: if images differ in bands or dtype, a sample has no labels, or every pixel is ignored.
+        DataError: if images differ otherwise in bands or dtype, a sample has no labels, every pixel is ignored, or but
+            one class occurs.
     """
     classes = dataset.classes
     pixels = np.zeros(len(classes), dtype=np.int64)
@@ -96,6 +99,9 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
         if first is None:
             first = image
             sums, squares = np.zeros(len(image)), np.zeros(len(image))
+        if dataset.like is None and {len(image), len(first)} == {1, 3} and image.dtype == first.dtype:
+            dataset.show_like(image if len(image) == 3 else first)
+            return measure(dataset, threads, on_sample)
         if len(image) != len(first) or image.dtype != first.dtype:
             raise DataError(
                 f"image '{sample.name}' has {len(image)} bands of {image.dtype}, the first one {len(first)} of "
@@ -117,6 +123,11 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
         raise DataError(
             f"every pixel of every mask is the ignored id {classes.ignored_id}; check the mask values with `segfield check`"
         )
+    if np.count_nonzero(pixels) == 1:
+        raise DataError(
+            f"'{classes.names[int(pixels.argmax())]}' is the only class in the training masks, so there is nothing to tell "
+            "apart; label another class, or see `segfield check` for how the mask values are read"
+        )
     mean = sums / total
     top = 1.0 if first.dtype.kind == "f" else float(np.iinfo(first.dtype).max)
     # One thumbnail among photos must not decide how large all crops are.
@@ -132,6 +143,16 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
         bytes_an_image=total * (len(first) * first.itemsize + 1) // len(dataset),
         hash=digest.hexdigest(),
     )
+
+
+def check_validation(dataset: CachedDataset) -> None:
+    """Raises DataError if no validation image has a labelled pixel: no weights would ever be the best."""
+    ignored = dataset.classes.ignored_id
+    if not any(sample.labels is not None and bool((sample.labels != ignored).any()) for sample in dataset):
+        raise DataError(
+            f"no pixel of split '{dataset.split_name}' is labelled, so nothing can be measured on it; label one of its "
+            "images, or name another split with --val_split"
+        )
 
 
 def build_network(recipe: Recipe, measured: Measured, classes: int) -> tuple[Classifier, ClassifierSpec, Scaling]:

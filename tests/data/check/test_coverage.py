@@ -37,6 +37,11 @@ def test_only_one_class() -> None:
     assert found(fact("a", counts=(9, 0, 0)))["one class"][0] == "error"
 
 
+def test_val_without_a_labelled_pixel() -> None:
+    seen = found(fact("a"), fact("b", ["val"], counts=(0, 0, 0), ignored=9))
+    assert seen == {"unlabelled val": ("error", "")}
+
+
 def test_no_labels_no_answer() -> None:
     assert found(fact("a", counts=None)) == {}
 

@@ -19,7 +19,7 @@ def coverage(facts: Sequence[SampleFacts], classes: ClassTable, splits: Sequence
         return
     occurs = {name: _occurs([fact for fact in labelled if name in fact.splits], len(classes)) for name in splits}
     anywhere = _occurs(labelled, len(classes))
-    if anywhere.sum() == 1 and len(classes) > 1:
+    if anywhere.sum() == 1:
         only = classes.names[int(np.flatnonzero(anywhere)[0])]
         message = f"'{only}' is the only class that occurs; check the class table, or label the others"
         yield Problem("error", "one class", message, len(labelled))
@@ -32,6 +32,8 @@ def coverage(facts: Sequence[SampleFacts], classes: ClassTable, splits: Sequence
     learned = np.logical_or.reduce([occurs[name] for name in trained]) if trained else np.zeros(0, dtype=bool)
     if not trained or not learned.any():
         return
+    if "val" in splits and "val" not in held and any("val" in fact.splits for fact in labelled):
+        yield Problem("error", "unlabelled val", "every pixel of 'val' is ignored, so it measures nothing; label some")
     for name in held:
         unlearned = [classes.names[i] for i in np.flatnonzero(occurs[name] & ~learned)]
         if unlearned:

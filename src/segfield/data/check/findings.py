@@ -71,9 +71,11 @@ def image_kinds(facts: Sequence[SampleFacts]) -> Iterator[Problem]:
             usual = seen.most_common(1)[0][0]
             odd = [fact for fact in facts if fact.bands and getattr(fact, what) != usual]
             listed = ", ".join(f"{count} × {value}" for value, count in seen.most_common())
-            message = f"images differ in their {noun} ({listed}); convert the odd ones"
+            grey_and_rgb = what == "bands" and set(seen) == {1, 3}
+            mend = "grey ones are shown as RGB" if grey_and_rgb else "convert the odd ones"
+            message = f"images differ in their {noun} ({listed}); {mend}"
             files = tuple(f"{fact.image_file or fact.name}: {getattr(fact, what)}" for fact in odd[:SHOWN])
-            yield Problem("warning", noun, message, len(odd), files)
+            yield Problem("note" if grey_and_rgb else "error", noun, message, len(odd), files)
     infinite = [fact for fact in facts if fact.not_finite]
     if infinite:
         files = tuple(f"{fact.image_file or fact.name}: {fact.not_finite:,} values" for fact in infinite[:SHOWN])

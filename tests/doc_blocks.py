@@ -68,15 +68,15 @@ def agrees(shown: str, printed: str) -> bool:
     True
     >>> agrees("mIoU 71.2 over 5 images", "mIoU 9.87 over 24 pictures")
     False
-    >>> agrees("first\\n…\\nlast", "first\\na\\nb\\nlast")
-    True
+    >>> agrees("first\\n…\\nlast", "first\\na\\nb\\nlast"), agrees("first\\n…\\nlast", "first\\nlast")
+    (True, True)
     """
-    pattern = "".join(_pattern(part) for part in re.split(rf"(…|{_NUMBER})", _plain(shown)))
+    pattern = "".join(_pattern(part) for part in re.split(rf"( ?… ?|{_NUMBER})", _plain(shown)))
     return re.fullmatch(pattern, _plain(printed), re.DOTALL) is not None
 
 
 def _pattern(part: str) -> str:
-    if part == "…":
+    if part.strip() == "…":
         return ".*?"
     return _ANY_NUMBER if re.fullmatch(_NUMBER, part) else re.escape(part)
 

@@ -86,12 +86,12 @@ def evaluate(
         worst=worst,
         console=console,
     )
+    console.print(evaluation.scores.table(), highlight=False)
     facts = report_facts(seed=None, data_hash=None, data=data, split=split)
     recipe = dict(loaded.facts.get("recipe", {}))
     write_report(folder / "report.html", evaluation, curves=None, gallery=gallery, recipe=recipe, facts=facts)
     scores = {"segmenter": segmenter, "facts": facts, **evaluation.as_dict()}
     write_text(folder / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
-    console.print(evaluation.scores.table(), highlight=False)
     console.print(
         f"mIoU {100 * evaluation.scores.mean_iou:.2f} over {len(evaluation.images)} images of '{split}': "
         f"report {folder / 'report.html'}",

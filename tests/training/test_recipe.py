@@ -40,6 +40,8 @@ def test_every_recipe_of_the_project_is_read(path: Path) -> None:
         ({"folds": 5, "fold": 5}, "fold 5 of 5"),
         ({"optimiser": "adam"}, "did you mean adamw"),
         ({"ema": 1.0}, "ema is 1.0"),
+        ({"model": None}, "model is null; give it a value"),
+        ({"augment": 3}, "augment is 3; give settings by name"),
     ],
 )
 def test_bad_settings_are_sentences(settings: dict[str, object], match: str) -> None:
@@ -88,7 +90,7 @@ def test_a_folder_belongs_to_one_recipe(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"\(augment.crop None → \[8, 9\]\)"):
         folder.claim(cropped)
     folder.recipe.write_text("- damaged\n")
-    with pytest.raises(FileFormatError, match="recipe.yaml is damaged"):
+    with pytest.raises(FileFormatError, match=r"recipe\.yaml is damaged"):
         folder.claim(recipe)
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segfield.errors import SettingError
+from segfield.errors import SettingError, did_you_mean
 from segfield.inference.views import Flips
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ def evaluate(
     set_threads()
     loaded = Segmenter.load(segmenter, device=device)
     dataset = open_dataset(data, classes)
+    if split != "all" and split not in dataset.splits:
+        known = did_you_mean(split, [*dataset.splits, "all"])
+        raise SettingError(f"there is no split '{split}' to score; {known}; choose with --split")
     chosen = dataset if split == "all" else dataset.split(split)
     check_same_classes(loaded, chosen)
     folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to shows before the work, not after it

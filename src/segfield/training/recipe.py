@@ -114,6 +114,9 @@ class Recipe:
     """Seed of everything random."""
 
     def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            if getattr(self, item.name) is None and "None" not in str(item.type):
+                raise SettingError(f"{item.name} is null; give it a value, or leave it out for the usual one")
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:

@@ -54,8 +54,11 @@ def main() -> None:
             crop = dataclasses.replace(recipe.augment, crop=(64, 96))
             recipe = dataclasses.replace(recipe, time="10s", batch_size=2, augment=crop)
         run = train(recipe)
-        evaluation = evaluate(str(run.segmenter), recipe.data, out=str(Path(folder) / "val"))
-        flipped = evaluate(str(run.segmenter), recipe.data, out=str(Path(folder) / "flips"), flips="horizontal")
+        details = {"boundaries": not options.quick, "calibration": not options.quick}
+        evaluation = evaluate(str(run.segmenter), recipe.data, out=str(Path(folder) / "val"), **details)
+        flipped = evaluation
+        if not options.quick:
+            flipped = evaluate(str(run.segmenter), recipe.data, out=str(Path(folder) / "flips"), flips="horizontal")
         rows = (run.folder / "curves.csv").read_text(encoding="utf-8").splitlines()
         facts = json.loads((Path(folder) / "val" / "scores.json").read_text(encoding="utf-8"))
     last = dict(zip(rows[0].split(","), rows[-1].split(",")))

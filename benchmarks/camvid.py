@@ -3,8 +3,8 @@
 The published figures are of the test split, which is not at hand; val is one clip of a drive that train also shows, and scores
 higher. A plain script (segmentation-models-pytorch's DeepLabV3+ on this encoder, AdamW, bfloat16, 320×416 crops) reached 67.5
 on val and 60.4 on test after 5,600 training images. The value is val mIoU, pooled, void left out, whole images, without
-test-time augmentation, as `segfield evaluate` gives it; val also chose the epoch. The goal is the test figure of the best row
-below, so that whether it is met cannot be said here: `met` is about val and the difference is told in docs/results.md.
+test-time augmentation, as `segfield evaluate` gives it; val also chose the epoch. The goal is a test figure, BiSeNet-ResNet18's, which
+a val figure cannot meet: `met` stays false whatever val says (docs/results.md).
 
     python benchmarks/camvid.py --data FOLDER_OF_CAMVID --weights ENCODER.safetensors [--run FOLDER_OF_A_FINISHED_RUN]
 
@@ -69,12 +69,12 @@ def main() -> None:
         "mIoU % on val",
         "a plain script 67.5 on val (60.4 on test); BiSeNet-ResNet18 68.7 on test",
         GOAL,
-        value >= GOAL,
+        False,  # the goal is a test figure, and a val figure cannot meet it
         {
             "split": "val (101 images); the test split of the published figures is not at hand",
             "val_miou_with_flips": 100 * flipped.scores.mean_iou,
             "scores": facts["scores"],
-            "interval": facts.get("interval", facts.get("intervals")),
+            "mean_iou_interval": facts["mean_iou_interval"],
             "training_seconds": float(last["seconds"]),
             "training_images": float(last["step"]) * recipe.batch_size,
             "recipe": {key: value for key, value in recipe.as_dict().items() if key not in ("data", "weights", "out")},

@@ -177,13 +177,13 @@ class Segmenter:
             scaling = Scaling(tuple(document["scaling"]["mean"]), tuple(document["scaling"]["std"]))
             classifier = build_classifier(spec.name, spec.bands, spec.classes, None, spec.options)
             classifier.load_state_dict(tensors)
-        except (KeyError, TypeError, RuntimeError, SegfieldError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
+            segmenter = cls(classifier, spec, classes, scaling, document.get("facts"))
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SegfieldError) as error:
+            reason = str(error).strip().splitlines()[0].split(";")[0][:200]
             raise FileFormatError(
                 f"{file} does not fit together: its weights are not those of the network it names ({reason}); "
                 "the file was changed or mixed, take the original again"
             ) from error
-        segmenter = cls(classifier, spec, classes, scaling, document.get("facts"))
         segmenter.classifier.to(target).to(memory_format=torch.channels_last)
         return segmenter
 

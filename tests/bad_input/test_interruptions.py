@@ -1,0 +1,160 @@
+"""Ctrl-C, kill −9 and full disks, by the real command line: what was finished stays, and the same command goes on.
+
+That an interrupted training ends with exactly the weights of an uninterrupted one is in tests/training/test_loop.py.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.bad_input.conftest import CommandLine
+from tests.bad_input.folders import NETWORK, QUICK, contents, picture, truth, write_folder, write_mask
+
+
+def _start(*words: object) -> subprocess.Popen[str]:
+    """`segfield WORDS` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "segfield", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def _wait(child: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not ready() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_ctrl_c_in_training(segfield: CommandLine, data: Path, tmp_path: Path) -> None:
+    picture().save(data / "images" / "train" / "4.gif", save_all=True, append_images=[picture(1)])
+    write_mask(data / "masks" / "train" / "4.png", truth())
+    run = tmp_path / "run"
+    words = ("train", data, "--out", run, *NETWORK, "--epochs", 150, "--validate_every", 50, "--save_every", "0.001s")
+    child = _start(*words)
+    _wait(child, (run / "resume.safetensors").exists)
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate(timeout=300)
+    assert child.returncode == 2, told
+    # a library's warning is a line of ours, without our source; the stop is a sentence
+    note, sentence = told.splitlines()
+    assert note.startswith("note: ") and note.endswith("4.gif holds 2 frames; the first is read")
+    assert sentence.startswith("segfield: stopped at step ")
+    assert sentence.endswith(f"nothing is lost: the same command goes on from there ({run})")
+    stopped = int(sentence.removeprefix("segfield: stopped at step ").split(";")[0])
+    assert 1 <= stopped < 300
+    told = segfield.works(*words).out
+    assert f"going on at step {stopped} of {run}" in told.replace("\n", " ")
+    assert (run / "report.html").is_file() and (run / "scores.json").is_file()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_prediction_stopped(segfield: CommandLine, segmenter: Path, tmp_path: Path, number: signal.Signals) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for i in range(30):
+        picture(i).save(photos / f"{i:02}.png")
+    slow = ("--scales", "[1,4,5,6]", "--flips", "all", "--device", "cpu", "--save", "ids,overlay")
+    words = ("predict", segmenter, photos, "--out", out, *slow)
+    child = _start(*words)
+    _wait(child, lambda: len(list(out.glob("overlay/*.jpg"))) >= 2)
+    child.send_signal(number)
+    _, told = child.communicate(timeout=300)
+    before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in out.glob("overlay/*.jpg")}
+    assert 2 <= len(before) < 30
+    assert "Traceback" not in told
+    if number == signal.SIGINT:
+        assert child.returncode == 2
+        sentence = told.splitlines()[-1]
+        assert sentence.startswith("segfield: stopped by Ctrl-C; ")
+        assert sentence.endswith(f"of 30 images are complete in '{out}', and the same command goes on from there")
+    else:
+        assert child.returncode == -signal.SIGKILL
+    segfield.works(*words)
+    after = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in before}
+    # the image at work when it was stopped may lack one of its outputs, and is then made anew
+    assert sum(after[file][0] == before[file][0] for file in before) >= len(before) - 1
+    assert all(after[file][1] == before[file][1] for file in before)
+    assert {kind: len(list((out / kind).iterdir())) for kind in ("ids", "overlay")} == {"ids": 30, "overlay": 30}
+
+
+@pytest.mark.parametrize("size", ["4k", "12k", "24k", "48k"])
+def test_a_disk_full_in_training(
+    segfield: CommandLine, data: Path, small_disk: Callable[[str], Path], size: str
+) -> None:
+    """There is no room for the curves, the segmenter, the resume state, or the report."""
+    disk = small_disk(size)
+    words = ("train", data, "--out", disk / "run", *NETWORK)
+    said = segfield.refuses(*words)
+    assert "could not be written: No space left on device; free some space there or choose another folder" in said
+    before = contents(disk / "run")
+    assert not [name for name in before if name.endswith(".tmp")]
+    small_disk("4m")
+    told = segfield.works(*words)
+    assert ("epoch 1" in told.out) == ("resume.safetensors" not in before)  # what was trained is not trained again
+    assert {"segmenter.safetensors", "report.html", "scores.json"} <= set(contents(disk / "run"))
+
+
+def test_a_disk_full_in_prediction(
+    segfield: CommandLine, data: Path, segmenter: Path, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("24k")
+    words = ("predict", segmenter, data / "images", "--out", disk / "out", "--device", "cpu")
+    told = segfield(*words)
+    assert told.status == 2
+    sentence = told.err.splitlines()[-1]
+    assert "could not be written: No space left on device; free some space" in sentence
+    assert "1 of 4 images are complete in" in sentence
+    before = contents(disk)
+    assert not [name for name in before if name.endswith(".tmp")]
+    small_disk("4m")
+    segfield.works(*words)
+    after = contents(disk)
+    assert before.items() <= after.items()
+    assert len([name for name in after if name.startswith("out/overlay/")]) == 4
+
+
+def test_a_disk_full_in_evaluation_and_check(
+    segfield: CommandLine, data: Path, segmenter: Path, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("8k")
+    (disk / "mine.txt").write_text("earlier")
+    evaluate = ("evaluate", segmenter, data, "--out", disk / "scores", *QUICK)
+    check = ("check", data, "--out", disk / "check.html")
+    told = segfield(*evaluate)
+    assert told.status == 2 and "No space left on device; free some space" in told.err
+    assert "pixel accuracy" in told.out  # the work of hours is shown before it is written
+    assert "check.html could not be written: No space left on device" in segfield.refuses(*check)
+    assert contents(disk) == {"mine.txt": b"earlier"}
+    small_disk("4m")
+    segfield.works(*evaluate)
+    segfield.works(*check)
+
+
+def test_a_folder_that_may_not_be_written_to(
+    segfield: CommandLine, segmenter: Path, tmp_path: Path, rights_bite: None
+) -> None:
+    data, locked = write_folder(tmp_path / "data"), tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0o500)
+    for words in (
+        ("train", data, "--out", locked / "run", *NETWORK),
+        ("evaluate", segmenter, data, "--out", locked / "scores", *QUICK),
+        ("predict", segmenter, data / "images", "--out", locked / "out", "--device", "cpu"),
+        ("check", data, "--out", locked / "check.html"),
+    ):
+        assert "ermission" in segfield.refuses(*words)
+    locked.chmod(0o700)
+    assert not list(locked.iterdir())

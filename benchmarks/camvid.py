@@ -3,8 +3,8 @@
 The published figures are of the test split, which is not at hand; val is one clip of a drive that train also shows, and scores
 higher. A plain script (segmentation-models-pytorch's DeepLabV3+ on this encoder, AdamW, bfloat16, 320×416 crops) reached 67.5
 on val and 60.4 on test after 5,600 training images. The value is val mIoU, pooled, void left out, whole images, without
-test-time augmentation, as `segfield evaluate` gives it; val also chose the epoch. The goal is a test figure, BiSeNet-ResNet18's, which
-a val figure cannot meet: `met` stays false whatever val says (docs/results.md).
+test-time augmentation, as `segfield evaluate` gives it; val also chose the epoch. The goal is a test figure,
+BiSeNet-ResNet18's, which a val figure cannot meet: `met` stays false whatever val says (docs/results.md).
 
     python benchmarks/camvid.py --data FOLDER_OF_CAMVID --weights ENCODER.safetensors [--run FOLDER_OF_A_FINISHED_RUN]
 

@@ -79,24 +79,27 @@ def drawn_scenes() -> None:
 
 
 def elastic_cells() -> None:
-    """A cell picture, four draws of the augmentation from it, and the border weight map of each, row by row."""
+    """A cell picture and four draws of the augmentation from it, their masks and border weights, row by row."""
     image, mask = draw_cells.draw(2)
     labels = (mask == 255).astype(np.uint8)
+    weights = border_weight_map(labels, 255)
     config = AugmentationConfig(scale=(1, 1), elastic=10, rotate=20, brightness=0.1, contrast=0.2, flip=False)
     augmentation = Augmentation(config, ignored_id=255)
-    views = [(image, labels)]
+    views = [(image, labels, weights)]
     for seed in range(4):
-        changed, maps = augmentation(torch.from_numpy(image)[None], torch.from_numpy(labels), seed)
-        views.append((changed[0].numpy().round().clip(0, 255).astype(np.uint8), maps.numpy()))
-    colours = CELLS.colour_array()
+        given = torch.from_numpy(image)[None], torch.from_numpy(labels), seed, torch.from_numpy(weights)
+        changed, changed_labels, changed_weights = augmentation(*given)
+        bent = changed[0].numpy().round().clip(0, 255).astype(np.uint8)
+        views.append((bent, changed_labels.numpy(), changed_weights.numpy()))
+    colours = np.full((256, 3), 90, np.uint8)
+    colours[:2] = CELLS.colours
     heat = matplotlib.colormaps["inferno"]
-    weights = [border_weight_map(mask, 255) for _, mask in views]
     rows = [
-        beside(*(grey(image) for image, _ in views)),
-        beside(*(np.where((mask == 255)[..., None], 90, colours[mask]).astype(np.uint8) for _, mask in views)),
-        beside(*((heat(w / 11)[..., :3] * 255).astype(np.uint8) for w in weights)),
+        beside(*(grey(image) for image, _, _ in views)),
+        beside(*(colours[labels] for _, labels, _ in views)),
+        beside(*((heat(weights / 11)[..., :3] * 255).astype(np.uint8) for _, _, weights in views)),
     ]
-    save("elastic.png", above(*rows), colours=80)
+    save("elastic.png", above(*rows), colours=256)
 
 
 def blending() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 _BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
-_ANY_NUMBER = rf"(?:{_NUMBER}|–|nan)"
+_ANY_NUMBER = rf"(?:{_NUMBER}|–|nan)"  # a score that is 0/0 is shown as a dash
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ def agrees(shown: str, printed: str) -> bool:
     >>> agrees("first\\n…\\nlast", "first\\na\\nb\\nlast"), agrees("first\\n…\\nlast", "first\\nlast")
     (True, True)
     """
-    pattern = "".join(_pattern(part) for part in re.split(rf"( ?… ?|{_NUMBER})", _plain(shown)))
+    pattern = "".join(_pattern(part) for part in re.split(rf"( ?… ?|{_NUMBER}|(?<= )–(?= ))", _plain(shown)))
     return re.fullmatch(pattern, _plain(printed), re.DOTALL) is not None
 
 
 def _pattern(part: str) -> str:
     if part.strip() == "…":
         return ".*?"
-    return _ANY_NUMBER if re.fullmatch(_NUMBER, part) else re.escape(part)
+    return _ANY_NUMBER if part == "–" or re.fullmatch(_NUMBER, part) else re.escape(part)
 
 
 def _plain(text: str) -> str:

@@ -37,9 +37,11 @@ class CommandLine:
         return told
 
     def works(self, *words: object) -> Told:
-        """Asserts that the verb succeeds."""
+        """Asserts that the verb succeeds, and that nothing but its own statements is on stderr."""
         told = self(*words)
         assert told.status == 0, told
+        own = ("note: ", "memory beside the image itself: ")
+        assert all(line.startswith(own) or "are complete already" in line for line in told.err.splitlines()), told.err
         return told
 
     def refuses(self, *words: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 import segfield
@@ -43,6 +45,8 @@ def test_a_misspelt_verb(capsys: pytest.CaptureFixture[str]) -> None:
         (DataError("file x is empty; give another"), 2, "segfield: file x is empty; give another"),
         (KeyboardInterrupt(), 2, "stopped"),
         (PermissionError(13, "Permission denied", "/x/y"), 2, "Permission denied (/x/y)"),
+        (MemoryError(), 2, "there is not enough memory for this; give a smaller --batch_size"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), 2, "there is not enough memory"),
     ],
 )
 def test_errors_are_one_sentence(
@@ -56,3 +60,26 @@ def test_errors_are_one_sentence(
     printed = capsys.readouterr().err
     assert shown in printed
     assert printed.count("\n") == 1
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(words: list[str]) -> int:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(main_module, "_run", fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        main(["check", "x"])
+
+
+def test_warnings_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = warnings.formatwarning
+    shown: list[str] = []
+
+    def warn(words: list[str]) -> int:
+        shown.append(warnings.formatwarning("a.gif holds 3 frames", UserWarning, "images.py", 7))
+        return 0
+
+    monkeypatch.setattr(main_module, "_run", warn)
+    assert main(["check", "x"]) == 0
+    assert shown == ["note: a.gif holds 3 frames\n"]
+    assert warnings.formatwarning is usual

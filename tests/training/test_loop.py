@@ -152,6 +152,22 @@ def test_every_schedule_optimiser_and_loss_runs(tmp_path: Path, schedule: str) -
     assert fitted.counters.rows[-1]["loss"] > 0
 
 
+def test_a_diverged_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="diverged; lower learning_rate"):
+        fit(
+            _recipe(
+                tmp_path / "run",
+                epochs=3,
+                learning_rate=1000.0,
+                optimiser="sgd",
+                momentum=0.99,
+                model="unet",
+                options={"width": 2},
+                ema=0.0,
+            )
+        )
+
+
 def test_folds_cover_the_training_split(tmp_path: Path) -> None:
     fitted = fit(_recipe(tmp_path / "run", epochs=1, folds=3, fold=1))
     assert len(fitted.val) == 4  # 12 training scenes in 3 folds

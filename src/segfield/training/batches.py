@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -131,6 +132,7 @@ class Batches:
             collate_fn=collate,
             pin_memory=device.type == "cuda",
             persistent_workers=workers > 0,
+            worker_init_fn=_leave_interrupts_to_the_run,
             generator=torch.Generator(),  # a loader draws a number at every start: not from the run's own randomness
         )
 
@@ -143,6 +145,11 @@ class Batches:
             images, labels, weights = batch
             weights = None if weights is None else weights.to(self.device, non_blocking=True)
             yield Batch(images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True), weights)
+
+
+def _leave_interrupts_to_the_run(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal: the run ends at a step's border, and ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class HeldBatches:

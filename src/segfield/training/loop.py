@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from segfield.data.augment import Augmentation
 from segfield.data.dataset import Dataset
-from segfield.errors import DataError
+from segfield.errors import DataError, SettingError
 from segfield.inference.devices import set_threads, usable_cores
 from segfield.losses import CombinedLoss
 from segfield.segmenter import Segmenter
@@ -188,7 +189,13 @@ class Fit:
         counters.finished = self._time_is_over() or (
             budget is not None and counters.step >= budget * self.steps_an_epoch
         )
-        self._validate_and_save(float(torch.stack(losses).mean()))
+        loss = float(torch.stack(losses).mean())
+        if not math.isfinite(loss):
+            raise SettingError(
+                f"the loss became {loss} before step {counters.step}: the training diverged; lower learning_rate "
+                f"({self.recipe.learning_rate:g}) or give clip 1, with another --out ({self.folder.path} keeps the best so far)"
+            )
+        self._validate_and_save(loss)
 
     def _step(self, batches: Iterator[Any]) -> Tensor:
         """One optimiser step over `accumulate` batches. Returns the mean loss, still on the device."""

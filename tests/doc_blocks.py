@@ -1,7 +1,7 @@
 """Reads the runnable blocks of a Markdown page, and compares what a command prints with what the page shows.
 
-```console blocks hold `$ command` lines (`> ` continues one) and what they print; ```python blocks are programs. All other
-blocks (sh, yaml, text, py) are only shown.
+```console blocks hold `$ command` lines (`> ` continues one) and what they print; ```python blocks are programs, and a ```text
+block that directly follows one is what it prints. All other blocks (sh, yaml, text, py) are only shown.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_NUMBER = r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
-_ANY_NUMBER = rf"(?:{_NUMBER}|–|nan)"  # a score that is 0/0 is shown as a dash
+_BLOCK = re.compile(r"^```(console|python)\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+_UNSIGNED = r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
+_NUMBER = rf"(?:(?<= )[+-])?{_UNSIGNED}"
+_ANY_NUMBER = rf"[+-]?(?:{_UNSIGNED}|–|nan)"  # a score that is 0/0 is shown as a dash
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def steps_of(page: Path) -> list[Step]:
     for block in _BLOCK.finditer(text):
         line = text.count("\n", 0, block.start()) + 2
         if block[1] == "python":
-            steps.append(Step(line, "python", block[2], ""))
+            steps.append(Step(line, "python", block[2], block[3] or ""))
         else:
             steps += _commands(block[2], line)
     return steps
@@ -78,7 +79,7 @@ def agrees(shown: str, printed: str) -> bool:
 def _pattern(part: str) -> str:
     if part.strip() == "…":
         return ".*?"
-    return _ANY_NUMBER if part == "–" or re.fullmatch(_NUMBER, part) else re.escape(part)
+    return _ANY_NUMBER if part == "–" or re.fullmatch(f"[+-]?{_UNSIGNED}", part) else re.escape(part)
 
 
 def _plain(text: str) -> str:

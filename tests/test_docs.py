@@ -204,6 +204,9 @@ def test_formats_are_all_described():
         ("first\n…\nlast", "first\nlast", True),
         ("first\nlast", "first\nmiddle\nlast", False),
         ("IoU 5.1", "IoU –", True),
+        ("IoU – 5.1", "IoU 3 –", True),
+        ("mIoU -0.10 to +0.39", "mIoU +12 to -3", True),
+        ("a-1", "a+1", False),
         ("──── 1,000", "─ 7", True),
         ("x\n", "", False),
     ],
@@ -214,11 +217,17 @@ def test_numbers_and_ellipses_stand_for_others(shown, printed, same):
 
 def test_steps_are_read_from_a_page(tmp_path):
     page = tmp_path / "p.md"
-    page.write_text(
-        "# T\n```sh\nmake\n```\n```console\n$ segfield a \\\n>   --b 1\nout\n$ segfield c\n```\n```python\nx = 1\n```\n"
+    blocks = (
+        "```sh\nmake\n```\n",
+        "```console\n$ segfield a \\\n>   --b 1\nout\n$ segfield c\n```\n",
+        "```text\nshown alone\n```\n",
+        "```python\nprint(1)\n```\n\n```text\n1\n```\n",
+        "```python\nx = 1\n```\n",
     )
+    page.write_text("# T\n" + "and\n".join(blocks))
     assert steps_of(page) == [
-        Step(6, "console", "segfield a   --b 1", "out\n"),
-        Step(9, "console", "segfield c", ""),
-        Step(12, "python", "x = 1\n", ""),
+        Step(7, "console", "segfield a   --b 1", "out\n"),
+        Step(10, "console", "segfield c", ""),
+        Step(18, "python", "print(1)\n", "1\n"),
+        Step(26, "python", "x = 1\n", ""),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 
@@ -158,3 +158,42 @@ def test_no_parameter_that_must_be_named_may():
 
     with pytest.raises(SettingError, match="'y' is one word too many"):
         call_with_words("quiet", quiet, ["y"])
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Settings of which one stands."""
+
+    ALTERNATIVES: ClassVar = (("epochs", "time"),)
+
+    data: str
+    """Where."""
+    epochs: int | None = None
+    """How often."""
+    time: str | None = None
+    """How long."""
+
+    @classmethod
+    def read(cls, file: str) -> None:
+        """All files will do."""
+
+
+def plan(budget: Budget) -> Budget:
+    """Plan it."""
+    return budget
+
+
+@pytest.mark.parametrize(
+    ("yaml", "words", "expected"),
+    [
+        ("epochs: 9", [], Budget("d", epochs=9)),
+        ("epochs: 9", ["--time", "3m"], Budget("d", time="3m")),
+        ("epochs: 9", ["--time=3m"], Budget("d", time="3m")),
+        ("time: 5m", ["--epochs", "3"], Budget("d", epochs=3)),
+        ("time: 5m", ["--epochs", "3", "--time", "7m"], Budget("d", epochs=3, time="7m")),  # for the recipe to refuse
+    ],
+)
+def test_an_option_takes_the_place_of_its_alternative_in_the_yaml(tmp_path, yaml, words, expected):
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"data: d\n{yaml}\n")
+    assert call_with_words("plan", plan, ["--recipe", str(recipe), *words]) == expected

@@ -58,6 +58,7 @@ def call_with_words(verb: str, function: Callable[..., Any], words: Sequence[str
     if recipe is not None and hasattr(recipe, "read"):
         for file in _recipe_files(words):
             recipe.read(file)  # for its sentences about a file that is no recipe
+        words += _displaced(words, getattr(recipe, "ALTERNATIVES", ()))
     settings = _parse(parser, _spell_out_flags(words, parser))
     if recipe is not None:
         settings.pop("recipe", None)
@@ -82,6 +83,14 @@ def _nameless(function: Callable[..., Any]) -> str | None:
     first = next(iter(inspect.signature(function).parameters.values()), None)
     optional = first is not None and first.kind is first.POSITIONAL_OR_KEYWORD and first.default is not first.empty
     return first.name if first is not None and optional else None
+
+
+def _displaced(words: Sequence[str], alternatives: Sequence[Sequence[str]]) -> list[str]:
+    """Words that take a YAML's setting back where its alternative is named: `--time 30m` over a YAML's epochs."""
+    named = {word[2:].split("=")[0] for word in words if word.startswith("--")}
+    if "recipe" not in named:
+        return []
+    return [f"--{name}=null" for group in alternatives if named & {*group} for name in group if name not in named]
 
 
 def _spell_out_flags(words: Sequence[str], parser: ArgumentParser) -> list[str]:

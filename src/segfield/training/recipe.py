@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from segfield.data.augmentation import AugmentationConfig
 from segfield.errors import FileFormatError, SettingError, did_you_mean
@@ -16,6 +16,9 @@ from segfield.errors import FileFormatError, SettingError, did_you_mean
 @dataclass(frozen=True)
 class Recipe:
     """Everything about a training run. Sizes are in pixels, rates are those of the mean loss."""
+
+    ALTERNATIVES: ClassVar = (("epochs", "time"),)
+    """Settings of which one stands: on the command line either takes the place of the other in a YAML."""
 
     data: str
     """Data set: a folder, FORMAT:PATH (see `segfield data`), or scenes: for drawn street scenes."""

@@ -25,7 +25,7 @@ from segfield.training.batches import Batches, HeldBatches, Stream, TrainingItem
 from segfield.training.ema import RunningAverage
 from segfield.training.interrupt import Interrupted, StopSignals
 from segfield.training.objective import Objective
-from segfield.training.processes import keep_freed_memory, start_fabric, worker_count
+from segfield.training.processes import keep_freed_memory, leave_processes, start_fabric, worker_count
 from segfield.training.progress import RunDisplay
 from segfield.training.recipe import Recipe, seconds
 from segfield.training.resume import load_state, save_state
@@ -319,4 +319,5 @@ def fit(recipe: Recipe, console: Console | None = None) -> Fitted:
     run = Fit(recipe, console)
     if not run.counters.finished:
         run.run()
+    leave_processes(run.fabric)
     return Fitted(run.folder, run.counters, run.measured, run.val, run.first)

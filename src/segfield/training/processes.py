@@ -44,6 +44,15 @@ def start_fabric(recipe: Recipe) -> Fabric:
     return fabric
 
 
+def leave_processes(fabric: Fabric) -> None:
+    """Part from the other processes of a run, once all are done: one that ends with its connections open is an abort, and
+    takes the first process down while that still writes the report.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def pick_precision(name: str, device: torch.device) -> str:
     """'auto' → the fastest precision that is safe here: bf16-mixed where the hardware multiplies in bfloat16.
 

@@ -45,9 +45,9 @@ def main() -> None:
         data = Path(folder)
         count, size = (12, (96, 128)) if options.quick else (64, (360, 480))
         write_images(data, count, size)
-        turns, steps, crop = (1, 2, (64, 96)) if options.quick else (3, 12, (320, 416))
-        for _ in range(turns):
-            for name in rates:
+        turns, steps, crop = (1, 2, (64, 96)) if options.quick else (3, 8, (320, 416))
+        for turn in range(turns):
+            for name in rates if turn == 0 else ("segfield", "plain"):
                 rate = run_turn(name, data, steps, crop)
                 rates[name].append(rate)
                 print(f"{name:9s} {rate:.2f} images/s", flush=True)

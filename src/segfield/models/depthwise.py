@@ -1,7 +1,7 @@
 """Depthwise convolutions whose backward pass is quick on a CPU: the same sums, in forms that have a fast kernel.
 
-Measured with torch 2.15 on an AMX machine: bfloat16 depthwise layers with a stride or a dilation run their backward pass
-20 to 200 times slower than plain ones (benchmarks/training_speed.py shows what it does to a training step).
+bfloat16 depthwise layers with a stride or a dilation run their backward pass much slower than plain ones (seen with torch 2.15
+on an AMX machine). benchmarks/training_speed.py times whole training steps; it does not single this out.
 """
 
 from __future__ import annotations

@@ -80,8 +80,8 @@ def worker_count(recipe: Recipe, device: torch.device) -> int:
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory instead of handing it back to the kernel after every layer.
 
-    A training step allocates and frees gigabytes; mapping them anew each time costs page faults that take a sixth of
-    the step on a CPU (benchmarks/training_speed.py). Does nothing on other C libraries.
+    A training step allocates and frees gigabytes; mapping them anew each time costs page faults on a CPU.
+    Does nothing on other C libraries.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return

@@ -23,6 +23,7 @@ FLOORS = (
     ("segfield.drawing", 2),
     ("segfield.polygons", 2),
     ("segfield.evaluation", 2),
+    ("segfield.crf", 2),
     ("segfield.models", 1),
     ("segfield.losses", 1),
     ("segfield.data", 1),

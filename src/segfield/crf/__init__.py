@@ -1,0 +1,1 @@
+"""Refinement by a fully connected CRF."""

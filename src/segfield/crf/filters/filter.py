@@ -1,6 +1,6 @@
 """What a filter is: the linear operator K·v on values of N pixels; and the four ways to normalise one.
 
-K_ij = exp(−½|f_i − f_j|²), the pixel's own term (j = i) included. METHODS: Krähenbühl & Koltun 2011 and its reference code.
+K_ij = exp(−½|f_i − f_j|²), the pixel's own term (j = i) included (Krähenbühl & Koltun 2011 and its reference code).
 """
 
 from __future__ import annotations

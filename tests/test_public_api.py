@@ -10,7 +10,7 @@ import pytest
 import segfield
 
 NAMES = [
-    "AugmentationConfig", "ClassTable", "Dataset", "Recipe", "Sample", "SegfieldError", "Segmentation", "Segmenter",
+    "AugmentationConfig", "ClassTable", "Dataset", "DenseCRF", "Recipe", "Sample", "SegfieldError", "Segmentation", "Segmenter",
     "__version__", "check", "evaluate", "folds", "open_dataset", "predict", "train",
 ]  # fmt: skip
 
@@ -30,6 +30,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     [
         "import segfield",
         "import segfield.data.formats",
+        "import segfield; segfield.DenseCRF().as_dict()",
         "from segfield.commands.main import main; main(['--help'])",
         *(f"from segfield.commands.main import main; main(['{v}', '--help'])" for v in ("train", "predict", "check")),
     ],

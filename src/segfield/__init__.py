@@ -12,6 +12,7 @@ _PUBLIC = {
     "AugmentationConfig": "segfield.data.augmentation",
     "ClassTable": "segfield.classes",
     "Dataset": "segfield.data.dataset",
+    "DenseCRF": "segfield.crf.dense_crf",
     "Recipe": "segfield.training.recipe",
     "Sample": "segfield.data.dataset",
     "folds": "segfield.data.dataset",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from segfield.commands.evaluate import evaluate as evaluate
     from segfield.commands.predict import predict as predict
     from segfield.commands.train import train as train
+    from segfield.crf.dense_crf import DenseCRF as DenseCRF
     from segfield.data.augmentation import AugmentationConfig as AugmentationConfig
     from segfield.data.dataset import Dataset as Dataset
     from segfield.data.dataset import Sample as Sample

@@ -1,0 +1,140 @@
+"""What runs a dense CRF on one image: the fused image engine on the CPU, or filters and the plain mean field elsewhere.
+
+Whatever follows from the image and the bandwidths alone is built once; weights, compatibility and iterations may then
+change from run to run.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from segfield.crf.arrays import as_float32, is_tensor, like, namespace
+from segfield.crf.features import bilateral_features, position_features
+from segfield.crf.filters.filter import Filter, Normalization, Normalized
+from segfield.crf.mean_field import Kernel, mean_field
+from segfield.crf.parameters import Number
+
+Accuracy = Literal["fast", "fine", "exact"]
+
+
+class Engine(Protocol):
+    """Mean field on one image, its filters built."""
+
+    def run(
+        self,
+        unary: Any,
+        *,
+        bilateral_weight: Any,
+        gaussian_weight: Any,
+        compatibility: Any = None,
+        iterations: int,
+        damping: float = 0.0,
+        tolerance: float = 0.0,
+    ) -> Any:
+        """(K, H, W) float32 energies → (K, H, W) float32 probabilities."""
+        ...
+
+
+def build_engine(
+    image: Any,
+    *,
+    bilateral_sxy: float | None,
+    bilateral_srgb: Number,
+    gaussian_sxy: float | None,
+    normalization: Normalization,
+    accuracy: Accuracy,
+    epsilon: float,
+    threads: int | None = None,
+) -> Engine:
+    """Build the filters of `image` (C, H, W), in the units of `bilateral_srgb`.
+
+    NumPy images run in compiled loops on the CPU, tensors in torch on their device. `accuracy` "fast" and "fine" are
+    lattices, "exact" sums every pair whose kernel value can exceed `epsilon`.
+    """
+    if bilateral_sxy is None and gaussian_sxy is None:
+        return FilterEngine(None, None)
+    if accuracy != "exact" and not is_tensor(image):
+        from segfield.crf.image_crf import ImageCRF
+
+        image, srgb = equal_bands(image, bilateral_srgb)
+        engine: Engine = ImageCRF(
+            image,
+            bilateral_sxy=bilateral_sxy,
+            bilateral_srgb=srgb,
+            gaussian_sxy=gaussian_sxy,
+            normalization=normalization,
+            fine=accuracy == "fine",
+            threads=threads,
+        )
+        return engine
+    pixels = image.detach().cpu().numpy() if is_tensor(image) else image
+    near = None if gaussian_sxy is None else position_features(tuple(pixels.shape[1:]), gaussian_sxy)
+    alike = None if bilateral_sxy is None else bilateral_features(pixels, bilateral_sxy, bilateral_srgb)
+    filters = [
+        None if features is None else Normalized(_filter(features, image, accuracy, epsilon), normalization)
+        for features in (alike, near)
+    ]
+    return FilterEngine(*filters)
+
+
+def equal_bands(image: Any, srgb: Number) -> tuple[Any, float]:
+    """An image and one bandwidth for all its bands that give the same kernel as a bandwidth for each."""
+    if not isinstance(srgb, tuple):
+        return image, float(srgb)
+    if len(set(srgb)) == 1:
+        return image, float(srgb[0])
+    scale = np.asarray([srgb[0] / width for width in srgb], dtype=np.float32)
+    return as_float32(image) * scale[:, None, None], float(srgb[0])
+
+
+def _filter(features: Any, image: Any, accuracy: Accuracy, epsilon: float) -> Filter:
+    """The filter of these features where `image` lies: NumPy, or the tensor's device."""
+    if not is_tensor(image):
+        from segfield.crf.filters.tiled import TiledFilter
+
+        tiled: Filter = TiledFilter(features, epsilon=epsilon)
+        return tiled
+    on_device = like(features, image)
+    if accuracy == "exact":
+        from segfield.crf.filters.tiled_triton import TritonTiledFilter
+
+        blocks: Filter = TritonTiledFilter(on_device, epsilon=epsilon)
+        return blocks
+    from segfield.crf.filters.lattice_torch import TorchLatticeFilter
+
+    return TorchLatticeFilter(on_device, fine=accuracy == "fine")
+
+
+class FilterEngine:
+    """Mean field over any filters of the bilateral and the Gaussian kernel; either may be absent."""
+
+    def __init__(self, bilateral: Filter | None, gaussian: Filter | None) -> None:
+        self.bilateral = bilateral
+        self.gaussian = gaussian
+
+    def run(
+        self,
+        unary: Any,
+        *,
+        bilateral_weight: Any,
+        gaussian_weight: Any,
+        compatibility: Any = None,
+        iterations: int,
+        damping: float = 0.0,
+        tolerance: float = 0.0,
+    ) -> Any:
+        rows = unary.reshape(unary.shape[0], -1).T  # (N, K)
+        rows = rows.contiguous() if is_tensor(rows) else np.ascontiguousarray(rows)
+        pairs = ((self.bilateral, bilateral_weight), (self.gaussian, gaussian_weight))
+        found = mean_field(
+            rows,
+            [Kernel(kernel, weight) for kernel, weight in pairs if kernel is not None],
+            compatibility=compatibility,
+            iterations=iterations,
+            damping=damping,
+            tolerance=tolerance,
+        )
+        columns = as_float32(found.probabilities).T.reshape(unary.shape)
+        return columns.contiguous() if is_tensor(columns) else namespace(columns).ascontiguousarray(columns)

@@ -1,0 +1,95 @@
+"""What a dense CRF's parameters may be: each is checked once, and refused in a sentence that names it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, get_args
+
+import numpy as np
+
+from segfield.crf.filters.filter import Normalization
+from segfield.errors import SettingError, did_you_mean
+
+Number = float | tuple[float, ...]
+"""One value, or one for each class (weights) or band (colour bandwidth)."""
+
+
+def frozen_numbers(value: Any) -> Any:
+    """Lists and arrays, however nested, as tuples, so that parameters compare, hash and go to JSON."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(frozen_numbers(entry) for entry in value) if isinstance(value, (list, tuple)) else value
+
+
+def check_bandwidth(name: str, value: Any, unit: str, *, optional: bool = False) -> None:
+    """Raise SettingError unless `value` is a number above 0, or a tuple of them; None passes where `optional`."""
+    if optional and value is None:
+        return
+    off = " (None leaves the kernel out)" if optional else ""
+    for entry in value if isinstance(value, tuple) and value else (value,):
+        if not _is_number(entry) or entry <= 0:
+            raise SettingError(f"{name} is {value!r}, but a bandwidth must be a number above 0, in {unit}{off}")
+
+
+def check_weight(name: str, value: Any) -> None:
+    """Raise SettingError unless `value` is a finite number, or a tuple of them, one a class."""
+    for entry in value if isinstance(value, tuple) and value else (value,):
+        if not _is_number(entry):
+            raise SettingError(f"{name} is {value!r}; give a number, or one a class; 0 leaves the kernel out")
+
+
+def check_compatibility(value: Any) -> None:
+    """Raise SettingError unless `value` is None or a square matrix of finite numbers."""
+    if value is None:
+        return
+    square = isinstance(value, tuple) and all(isinstance(row, tuple) and len(row) == len(value) for row in value)
+    if not square or not value or not all(_is_number(entry) for row in value for entry in row):
+        raise SettingError(
+            "compatibility must be a square table of numbers, one row and one column a class: entry (a, b) is added to "
+            "the energy of class a where a neighbour has class b; None rewards the same class (Potts)"
+        )
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raise SettingError unless `value` is one of `choices`."""
+    known = list(choices)
+    if value not in known:
+        raise SettingError(f"{name} '{value}' is unknown; {did_you_mean(str(value), known)}")
+
+
+def check_number(name: str, value: Any, least: float, below: float = math.inf, *, excluded: bool = False) -> None:
+    """Raise SettingError unless least ≤ value < below (least < value if `excluded`)."""
+    if not _is_number(value) or value < least or value >= below or (excluded and value == least):
+        sign = "above" if excluded else "at least"
+        limit = f"{sign} {least:g}" + (f" and below {below:g}" if below < math.inf else "")
+        raise SettingError(f"{name} is {value!r}, but must be a number {limit}")
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Raise SettingError unless `value` is an integer of at least `least`."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise SettingError(f"{name} is {value!r}, but must be a whole number, at least {least}")
+
+
+def check_normalization(value: Any) -> None:
+    check_choice("normalization", value, get_args(Normalization))
+
+
+def check_fits_classes(name: str, value: Any, classes: int) -> None:
+    """Raise SettingError unless a tuple has one entry a class."""
+    if isinstance(value, tuple) and len(value) != classes:
+        what = "rows" if name == "compatibility" else "values"
+        raise SettingError(
+            f"{name} has {len(value)} {what}, but there are {classes} classes; give one a class, in their order"
+        )
+
+
+def is_zero(weight: Number) -> bool:
+    """Whether a weight, or every class's, is 0."""
+    return not np.any(weight)
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return number and math.isfinite(value)

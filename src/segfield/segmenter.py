@@ -13,6 +13,7 @@ from torch import Tensor
 
 import segfield
 from segfield.classes import Array, ClassTable
+from segfield.crf.refiner import Refine, Refiner, build_refiner
 from segfield.data.files import write_atomically
 from segfield.errors import DataError, FileFormatError, SegfieldError
 from segfield.inference.devices import pick_device
@@ -51,7 +52,7 @@ class ClassifierSpec:
 
 
 class Segmenter:
-    """Predicts: classifier + classes + input scaling, saved as one file that needs nothing else.
+    """Predicts: classifier + classes + input scaling + refiner, saved as one file that needs nothing else.
 
     Args:
         classifier: the network; put in evaluation mode.
@@ -59,6 +60,7 @@ class Segmenter:
         classes: the class table; its length is the network's K.
         scaling: input scaling in the files' own units.
         facts: anything worth keeping beside the weights (scores, recipe, versions); JSON-able.
+        refiner: cleans the edges of its probabilities at every prediction that does not say otherwise; saved with it.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Segmenter:
         classes: ClassTable,
         scaling: Scaling,
         facts: Mapping[str, Any] | None = None,
+        refiner: Refiner | None = None,
     ) -> None:
         if spec.classes != len(classes):
             raise DataError(
@@ -79,6 +82,7 @@ class Segmenter:
         self.classes = classes
         self.scaling = scaling
         self.facts = dict(facts or {})
+        self.refiner = refiner
 
     @property
     def bands(self) -> int:
@@ -120,6 +124,7 @@ class Segmenter:
         flips: Flips = "none",
         scales: Sequence[float] = (1.0,),
         probabilities: bool = False,
+        refine: Refine = "auto",
     ) -> Segmentation:
         """Predict one image of any size, by overlapping tiles where it is larger than one.
 
@@ -130,12 +135,22 @@ class Segmenter:
             flips: average over mirror images: 'none', 'horizontal' or 'all'.
             scales: average over the image at these sizes.
             probabilities: keep (K, H, W) probabilities in the result.
+            refine: 'auto' with the refiner this segmenter carries, 'off' without, 'on' with it or else the dense CRF's
+                defaults; the name of a preset, a JSON file, or a refiner such as `DenseCRF(bilateral_sxy=50)`.
 
         Raises:
+            SettingError: if a setting is unknown or out of range.
             DataError: if the image is not (C, H, W) with the segmenter's C.
         """
         return predict_image(
-            self, image, tile=tile, flips=flips, scales=scales, keep_probabilities=probabilities, name=name
+            self,
+            image,
+            tile=tile,
+            flips=flips,
+            scales=scales,
+            keep_probabilities=probabilities,
+            refine=refine,
+            name=name,
         )
 
     def save(self, path: str | Path) -> Path:
@@ -150,6 +165,7 @@ class Segmenter:
             "classes": self.classes.as_dict(),
             "scaling": asdict(self.scaling),
             "facts": self.facts,
+            "refiner": None if self.refiner is None else self.refiner.as_dict(),
         }
         target = Path(path)
         write_atomically(target, save(tensors, metadata={_KEY: json.dumps(document)}))
@@ -171,13 +187,14 @@ class Segmenter:
                 f"{file} is a segmenter of format {document.get('format')} (written by segfield "
                 f"{document.get('segfield')}), this segfield reads format {FORMAT_VERSION}; install the newer segfield"
             )
+        refiner = _refiner_of(document, file)
         try:
             spec = ClassifierSpec(**document["classifier"])
             classes = ClassTable.from_dict(document["classes"])
             scaling = Scaling(tuple(document["scaling"]["mean"]), tuple(document["scaling"]["std"]))
             classifier = build_classifier(spec.name, spec.bands, spec.classes, None, spec.options)
             classifier.load_state_dict(tensors)
-            segmenter = cls(classifier, spec, classes, scaling, document.get("facts"))
+            segmenter = cls(classifier, spec, classes, scaling, document.get("facts"), refiner)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SegfieldError) as error:
             reason = str(error).strip().splitlines()[0].split(";")[0][:200]
             raise FileFormatError(
@@ -191,6 +208,19 @@ class Segmenter:
 def read_facts(path: str | Path) -> dict[str, Any]:
     """The JSON document of a segmenter file, without building the network."""
     return _read(Path(path))[0]
+
+
+def _refiner_of(document: Mapping[str, Any], file: Path) -> Refiner | None:
+    described = document.get("refiner")
+    if described is None:  # none, or a file older than refiners
+        return None
+    try:
+        return build_refiner(described)
+    except (SegfieldError, AttributeError, TypeError, ValueError) as error:
+        raise FileFormatError(
+            f"{file} carries a refiner that cannot be made ({error}); it was changed or is of a newer segfield: "
+            "install that, or take the original again"
+        ) from error
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

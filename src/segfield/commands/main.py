@@ -32,6 +32,16 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "predict images of any size",
         "segfield predict run/segmenter.safetensors photos/*.jpg --out out",
     ),
+    "tune": (
+        "segfield.commands.tune",
+        "find the CRF's parameters by cross-validation",
+        "segfield tune run/segmenter.safetensors FOLDER",
+    ),
+    "refine": (
+        "segfield.commands.refine",
+        "clean the edges of labels or probabilities by their image",
+        "segfield refine photo.jpg labels.png --out refined",
+    ),
     "demo": ("segfield.commands.demo", "the whole road on drawn street scenes, in minutes", "segfield demo"),
     "doctor": ("segfield.commands.doctor", "what is installed, broken or missing", "segfield doctor"),
 }

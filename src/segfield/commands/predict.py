@@ -21,6 +21,7 @@ def predict(
     overlap: int | None = None,
     flips: Flips = "none",
     scales: Sequence[float] = (1.0,),
+    refine: str = "auto",
     source_values: bool = False,
     device: str = "auto",
     part: str | None = None,
@@ -41,6 +42,8 @@ def predict(
         overlap: pixels that neighbouring tiles share; from the segmenter's receptive field by default.
         flips: average over mirror images: none; horizontal (2 times the work); all, where up and down mean nothing (4 times).
         scales: average over the image at these sizes, e.g. [0.75, 1.0, 1.25].
+        refine: clean the edges of the whole image's probabilities: auto (as the segmenter file says), off, on (as it says,
+            else the dense CRF's defaults), the name of a preset or refiner, or a JSON file with a refiner's settings.
         source_values: write ids as the values the data set's own files use, for a submission.
         device: auto, cpu, cuda, cuda:1 or mps.
         part: i/n: this process does the i-th of n parts, for several processes or machines filling one folder.
@@ -54,6 +57,7 @@ def predict(
         SettingError: if a setting is out of range, or OUT was made with other settings.
         DataError: if no image is found, or at the end if some could not be predicted; the others are complete.
     """
+    from segfield.crf.refiner import chosen_refiner, describe_refiner
     from segfield.data.images import IMAGE_SUFFIXES
     from segfield.inference.batch import BatchPrediction
     from segfield.inference.devices import pick_device, set_threads
@@ -71,10 +75,12 @@ def predict(
     loaded = load_segmenter(segmenter, str(target))
     tile, overlap, _ = tiling_for(loaded, tile, overlap, scales)
     options: dict[str, Any] = {"tile": tile, "overlap": overlap, "flips": flips, "scales": list(scales)}
+    refiner = chosen_refiner(refine, loaded.refiner)
     results = ResultsFolder(Path(out), tuple(kinds))
     settings = {"segmenter": _digest(Path(segmenter)), **options, "source_values": source_values}
+    settings["refiner"] = describe_refiner(refiner)
     results.open(settings, found.base, found.images, mine, overwrite)
-    batch = BatchPrediction(loaded, results, options, source_values, quiet)
+    batch = BatchPrediction(loaded, results, {**options, "refine": refiner}, source_values, quiet)
     files = batch.run(mine)
     legend = results.write_legend(loaded.classes)
     bad = len(batch.failed)

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from segfield.classes import Array
+from segfield.crf.refiner import chosen_refiner
 from segfield.data.images import fit_bands, read_image
 from segfield.errors import DataError, SegfieldError
 from segfield.inference.image import plan_for, predict_image
@@ -39,7 +40,7 @@ class BatchPrediction:
     Attributes:
         segmenter: what predicts.
         results: where outputs go, and which.
-        options: of `predict_image`: tile, overlap, flips, scales.
+        options: of `predict_image`: tile, overlap, flips, scales, and refine where it is not the segmenter's own.
         source_values: ids are written as the data set's own files have them.
         quiet: no progress, no statements.
     """
@@ -86,7 +87,8 @@ class BatchPrediction:
         return [file for image in images if image not in bad for file in self.results.outputs(image)]
 
     def _one(self, image: Input, console: Console, progress: Progress, task: TaskID) -> None:
-        pixels = fit_bands(read_image(image.file), self.segmenter.bands, str(image.file))
+        pixels = read_image(image.file)
+        fit_bands(pixels, self.segmenter.bands, str(image.file))  # what does not fit is told with the file's name
         self._tell_memory(image, pixels, console)
         before = progress.tasks[task].completed
 
@@ -113,6 +115,7 @@ class BatchPrediction:
         peak = peak_bytes(
             plan, len(self.segmenter.classes), self._network, bands=self.segmenter.bands,
             keep_probabilities="probabilities" in self.results.kinds, keep_entropy="entropy" in self.results.kinds,
+            refining=chosen_refiner(options.get("refine", "auto"), self.segmenter.refiner) is not None,
             saving=self.results.kinds, scales=options["scales"],
         )  # fmt: skip
         if peak.total <= self._told * _TOLD_AGAIN:

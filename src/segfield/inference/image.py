@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from segfield.classes import Array
+from segfield.crf.refiner import Refine, Refiner, chosen_refiner
 from segfield.data.images import fit_bands
-from segfield.errors import SettingError
+from segfield.errors import DataError, SettingError
 from segfield.inference.augmented import check_scales
+from segfield.inference.refining import refine_segmentation
 from segfield.inference.tiles import TiledSegmenter, TilePlan, predict_tiled
 from segfield.inference.views import Flips
 from segfield.segmentation import Segmentation
@@ -29,6 +31,7 @@ def predict_image(
     blend: str = "probabilities",
     keep_probabilities: bool = False,
     keep_entropy: bool = False,
+    refine: Refine = "auto",
     name: str = "",
     on_lines: Callable[[int, int], None] | None = None,
 ) -> Segmentation:
@@ -43,6 +46,8 @@ def predict_image(
         blend: what is averaged where tiles overlap, 'probabilities' or 'logits'.
         keep_probabilities: keep float16 (K, H, W).
         keep_entropy: keep float32 (H, W).
+        refine: 'auto' as the segmenter carries it, 'off', 'on', or a refiner (`chosen_refiner`). A refiner needs the
+            probabilities of the whole image: they are held in float16, (K, H, W). It is given the image as it is here.
         name: of the image, for files and messages.
         on_lines: called with (lines finished, lines in all).
 
@@ -50,7 +55,14 @@ def predict_image(
         DataError: if the image's bands do not fit, or it holds NaN.
         SettingError: if a setting is out of range, or a tile does not fit into memory.
     """
-    image = fit_bands(image, segmenter.bands, name)
+    refiner = chosen_refiner(refine, segmenter.refiner)
+    raw, image = image, fit_bands(image, segmenter.bands, name)
+    if refiner is not None:
+        whole = predict_image(
+            segmenter, image, tile=tile, overlap=overlap, flips=flips, scales=scales, blend=blend,
+            keep_probabilities=True, refine="off", name=name, on_lines=on_lines,
+        )  # fmt: skip
+        return _refined(whole, raw, refiner, keep_probabilities, keep_entropy)
     plan = plan_for(segmenter, image.shape[1], image.shape[2], tile, overlap, scales)
     classes = segmenter.classes
     labels = np.empty(image.shape[1:], dtype=classes.dtype)
@@ -121,6 +133,22 @@ def plan_for(
     """The tiles `predict_image` cuts an image of this size into."""
     tile, overlap, margin = tiling_for(segmenter, tile, overlap, scales)
     return TilePlan.of(height, width, tile, margin, overlap, segmenter.stride)
+
+
+def _refined(whole: Segmentation, image: Array, refiner: Refiner, probabilities: bool, entropy: bool) -> Segmentation:
+    where = f"image '{whole.name}'" if whole.name else "the image"
+    try:
+        return refine_segmentation(whole, image, refiner, keep_probabilities=probabilities, keep_entropy=entropy)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        height, width = whole.labels.shape
+        raise SettingError(
+            f"the refinement of {where} ({height}×{width}, {len(whole.classes)} classes) does not fit into memory; "
+            "give --refine off, or a smaller image"
+        ) from error
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
 
 
 def _entropy(probabilities: Tensor) -> Tensor:

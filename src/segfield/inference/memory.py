@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_leaves
 from segfield.inference.augmented import WindowLogits
 from segfield.inference.tiles import LINES_AT_ONCE, TilePlan
 
+_REFINED_CLASS = 40  # bytes a pixel and class, and a pixel, of the dense CRF beside what is held for it
+_REFINED_PIXEL = 400
 _PROBE = 128  # pixels a side: large enough that padding to the stride does not count, small enough to cost nothing
 
 
@@ -32,16 +34,18 @@ class Peak(NamedTuple):
         on_device: lines being blended, and a tile's passage through the classifier; on the GPU, if there is one.
         result: labels and what else is kept of the whole image, in main memory.
         saving: pictures made after prediction, in main memory.
+        refining: the refinement of the whole image, after its tiles and before saving, in main memory.
     """
 
     on_device: int
     result: int
     saving: int = 0
+    refining: int = 0
 
     @property
     def total(self) -> int:
         """The most at one time, where device and main memory are the same: saving begins when the tiles are gone."""
-        return self.result + max(self.on_device, self.saving)
+        return self.result + max(self.on_device, self.saving, self.refining)
 
 
 def peak_bytes(
@@ -52,6 +56,7 @@ def peak_bytes(
     bands: int = 3,
     keep_probabilities: bool = False,
     keep_entropy: bool = False,
+    refining: bool = False,
     saving: Collection[str] = (),
     scales: Sequence[float] = (1.0,),
     batch: int = 1,
@@ -65,6 +70,7 @@ def peak_bytes(
         bands: C.
         keep_probabilities: float16 (K, H, W) is kept.
         keep_entropy: float32 (H, W) is kept.
+        refining: a refiner works on the float16 (K, H, W) of the whole image, which is held for it.
         saving: kinds that will be saved; an overlay needs four pictures (the view, the drawing, and the encoder's two).
         scales: of test-time augmentation.
         batch: tiles at once.
@@ -76,9 +82,10 @@ def peak_bytes(
     in_tile = tile_pixels * (bands * 4 + max(network.per_pixel, classes * 8) * largest)
     averaging = tile_pixels * classes * 4 if len(scales) > 1 or scales[0] != 1.0 else 0
     lines = min(LINES_AT_ONCE, plan.tile_height) * plan.width * (8 + (classes * 12 if keep_entropy else 0))
-    result = pixels * ((1 if classes <= 255 else 4) + 4 * keep_entropy + 2 * classes * keep_probabilities)
+    result = pixels * ((1 if classes <= 255 else 4) + 4 * keep_entropy + 2 * classes * (keep_probabilities or refining))
     pictures = pixels * 13 if "overlay" in saving else 0
-    return Peak(held + int(max(in_tile + averaging + network.fixed, lines)), result, pictures)
+    refinement = pixels * (classes * _REFINED_CLASS + _REFINED_PIXEL) if refining else 0
+    return Peak(held + int(max(in_tile + averaging + network.fixed, lines)), result, pictures, refinement)
 
 
 def network_bytes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from segfield.data.images import write_png
 from segfield.drawing import draw_legend
 from segfield.errors import SettingError
 from segfield.inference.inputs import Input
-from segfield.segmentation import KINDS, output_file
+from segfield.segmentation import KINDS
 
 SETTINGS_FILE = "predict.json"
 LEGEND_FILE = "legend.png"
@@ -31,19 +31,27 @@ class ResultsFolder:
     Attributes:
         folder: its path.
         kinds: what is saved of each image.
+        endings: of the files of all kinds there are.
+        settings_file: where the settings are kept; its name tells which command filled the folder.
     """
 
     folder: Path
     kinds: tuple[str, ...]
+    endings: Mapping[str, str] = field(default_factory=lambda: KINDS)
+    settings_file: str = SETTINGS_FILE
+
+    def output(self, kind: str, name: str) -> Path:
+        """Where an output goes: FOLDER/KIND/NAME.ENDING."""
+        return Path(self.folder, kind, name + self.endings[kind])
 
     def outputs(self, image: Input) -> list[Path]:
         """The files of one image, whether they are there or not."""
-        return [output_file(self.folder, kind, image.name) for kind in self.kinds]
+        return [self.output(kind, image.name) for kind in self.kinds]
 
-    def is_complete(self, image: Input) -> bool:
-        """Whether nothing is left to do for an image."""
+    def is_complete(self, image: Input, *sources: Path) -> bool:
+        """Whether nothing is left to do for an image; `sources` are further files its outputs are made of."""
         try:
-            made = image.file.stat().st_mtime
+            made = max(file.stat().st_mtime for file in (image.file, *sources))
             return all(file.stat().st_mtime >= made for file in self.outputs(image))
         except OSError:
             return False
@@ -72,7 +80,7 @@ class ResultsFolder:
                 f"{key.replace('_', ' ')}: {found.get(key)} there, {wanted.get(key)} now" for key in differing
             )
             raise SettingError(
-                f"folder '{self.folder}' holds predictions of other settings ({told}); "
+                f"folder '{self.folder}' holds results of other settings ({told}); "
                 "give another --out, or --overwrite to make them anew"
             )
         if not found and not overwrite:
@@ -80,7 +88,7 @@ class ResultsFolder:
         if overwrite:
             self._remove(images if differing or not found else mine)
         if found != wanted:
-            write_text(self.folder / SETTINGS_FILE, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
+            write_text(self.folder / self.settings_file, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
 
     def write_legend(self, classes: ClassTable) -> Path:
         """The picture of class colours and names, beside the outputs."""
@@ -89,7 +97,7 @@ class ResultsFolder:
         return file
 
     def _settings(self) -> dict[str, Any]:
-        file = self.folder / SETTINGS_FILE
+        file = self.folder / self.settings_file
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -104,15 +112,15 @@ class ResultsFolder:
         there = next((file for image in images for file in self.outputs(image) if file.exists()), None)
         if there is not None:
             raise SettingError(
-                f"'{there}' is there already, in a folder without {SETTINGS_FILE}, so not made by this command; "
+                f"'{there}' is there already, in a folder without {self.settings_file}, so not made by this command; "
                 "give another --out, or --overwrite to replace it"
             )
 
     def _remove(self, images: Sequence[Input]) -> None:
         # Whatever stood there came of other settings: were it left, a run stopped half-way would take it for its own.
         for image in images:
-            for kind in KINDS:
-                file = output_file(self.folder, kind, image.name)
+            for kind in self.endings:
+                file = self.output(kind, image.name)
                 try:
                     file.unlink(missing_ok=True)
                 except OSError as error:

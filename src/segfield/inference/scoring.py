@@ -10,10 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segfield.classes import Array
+from segfield.crf.refiner import Refine, chosen_refiner
 from segfield.data.dataset import Dataset
 from segfield.errors import DataError
+from segfield.evaluation.confusion import ConfusionMatrix
 from segfield.evaluation.evaluator import Evaluation, Evaluator
 from segfield.inference.image import predict_image
+from segfield.inference.refining import refine_segmentation
 from segfield.inference.tiles import TiledSegmenter
 from segfield.inference.views import Flips
 
@@ -27,6 +30,8 @@ def evaluate_segmenter(
     flips: Flips = "none",
     scales: tuple[float, ...] = (1.0,),
     tile: int | None = None,
+    refine: Refine = "auto",
+    unrefined: ConfusionMatrix | None = None,
     boundaries: bool = True,
     calibration: bool = True,
     worst: int = 8,
@@ -37,7 +42,8 @@ def evaluate_segmenter(
     Args:
         segmenter: what predicts.
         dataset: samples with labels; those without are passed over.
-        flips, scales, tile: of prediction.
+        flips, scales, tile, refine: of prediction.
+        unrefined: counts what the classifier alone says, where there is a refiner.
         boundaries, calibration: measure these as well.
         worst: how many images with the lowest mIoU the gallery gets.
         console: where progress is shown.
@@ -50,6 +56,7 @@ def evaluate_segmenter(
     """
     check_same_classes(segmenter, dataset)
     evaluator = Evaluator(segmenter.classes, boundaries=boundaries, calibration=calibration)
+    refiner = chosen_refiner(refine, segmenter.refiner)
     position: dict[str, int] = {}
     labelled = False
     for index in _with_progress(len(dataset), console):
@@ -62,9 +69,14 @@ def evaluate_segmenter(
             tile=tile,
             flips=flips,
             scales=scales,
-            keep_probabilities=calibration,
+            keep_probabilities=calibration or refiner is not None,
+            refine="off",
             name=sample.name,
         )
+        if refiner is not None:
+            if unrefined is not None:
+                unrefined.update(sample.labels, found.labels)
+            found = refine_segmentation(found, sample.image, refiner, keep_probabilities=calibration)
         labelled = labelled or bool((sample.labels != segmenter.classes.ignored_id).any())
         evaluator.update(sample.name, sample.labels, found.labels, found.probabilities)
         position[sample.name] = index
@@ -77,7 +89,7 @@ def evaluate_segmenter(
     gallery: Gallery = []
     for name in evaluation.worst(worst):
         sample = dataset[position[name]]
-        predicted = predict_image(segmenter, sample.image, tile=tile, flips=flips, scales=scales).labels
+        predicted = predict_image(segmenter, sample.image, tile=tile, flips=flips, scales=scales, refine=refiner).labels
         if sample.labels is not None:
             gallery.append((name, sample.image, sample.labels, predicted))
     return evaluation, gallery

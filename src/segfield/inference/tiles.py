@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from segfield.classes import Array, ClassTable
+from segfield.crf.refiner import Refiner
 from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.inference.augmented import WindowLogits, augmented_probabilities, check_scales
 from segfield.inference.devices import return_freed_memory
@@ -47,6 +48,11 @@ class TiledSegmenter(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+    @property
+    def refiner(self) -> Refiner | None:
+        """What cleans the edges of its probabilities, where it carries such."""
+        ...
+
     def window_logits(self, tiles: Tensor) -> Tensor:
         """(B, C, h, w) raw image values, float32 → (B, K, h, w) logits, float32."""
         ...

@@ -1,0 +1,158 @@
+"""Refiner: image + probabilities → probabilities. What one is, and how a name, a file or a table of settings becomes one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from segfield.classes import Array
+from segfield.crf.edge_aware import DomainTransform, FastBilateralSolver, GuidedFilter
+from segfield.data.files import unreadable
+from segfield.errors import SegfieldError, SettingError, did_you_mean
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    """What cleans the edges of a classifier's probabilities by the image itself."""
+
+    def __call__(self, image: Array, *, probabilities: Array) -> Any:
+        """(C, H, W) in the units of its file and (K, H, W) float32 → refined (K, H, W) float32."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its name under the key 'name' and its parameters, JSON-able; `build_refiner` takes it back."""
+        ...
+
+
+Refine = str | Mapping[str, Any] | Refiner | None
+"""How refinement is asked for: see `chosen_refiner`."""
+
+
+def dense_crf(document: Mapping[str, Any]) -> Refiner:
+    """`DenseCRF.from_dict`; its compiled filters are loaded only where it is used."""
+    from segfield.crf.dense_crf import DenseCRF
+
+    refiner: Refiner = DenseCRF.from_dict(document)
+    return refiner
+
+
+# name in a file → what builds it from the rest of the table
+REFINERS: dict[str, Callable[[Mapping[str, Any]], Refiner]] = {
+    "dense_crf": dense_crf,
+    "guided_filter": GuidedFilter.from_dict,
+    "domain_transform": DomainTransform.from_dict,
+    "fast_bilateral_solver": FastBilateralSolver.from_dict,
+}
+_SWITCHES = ("auto", "off", "on")
+
+
+def build_refiner(document: Mapping[str, Any]) -> Refiner:
+    """The refiner that `as_dict` described: {"name": "dense_crf", "bilateral_weight": 4.0, …}. Missing keys are defaults.
+
+    Raises:
+        SettingError: if the name or a parameter is unknown or out of range.
+    """
+    name = document.get("name")
+    if not isinstance(name, str) or name not in REFINERS:
+        raise SettingError(f"there is no refiner '{name}'; {did_you_mean(str(name), REFINERS)}; write it as \"name\"")
+    return REFINERS[name](document)
+
+
+def chosen_refiner(choice: Refine, carried: Refiner | None = None) -> Refiner | None:
+    """The refiner that is meant.
+
+    Args:
+        choice: 'auto': what the segmenter carries; 'off' or None: none; 'on': what it carries, else the dense CRF with
+            its defaults; the name of a preset or of a refiner; a JSON file; a table for `build_refiner`; or a refiner.
+        carried: the segmenter's own, if it has one.
+
+    Raises:
+        SettingError: if the name is unknown or the settings are out of range.
+        DataError: if the file cannot be read.
+    """
+    if choice is None or choice == "off":
+        return None
+    if choice == "auto":
+        return carried
+    if choice == "on":
+        return carried or dense_crf({"name": "dense_crf"})
+    if isinstance(choice, str):
+        return named_refiner(choice, _SWITCHES)
+    if isinstance(choice, Mapping):
+        return build_refiner(choice)
+    if isinstance(choice, Refiner):
+        return choice
+    raise SettingError(
+        f"refine is {type(choice).__name__}; give auto, off, on, the name of a preset, or a refiner such as DenseCRF()"
+    )
+
+
+def named_refiner(name: str, also: tuple[str, ...] = ()) -> Refiner:
+    """The refiner of a preset's name, a refiner's name with its defaults, or a JSON file.
+
+    Args:
+        name: as above.
+        also: further words that are understood where this is asked, for the error's list.
+
+    Raises:
+        SettingError: if there is none of that name, or the file holds something else.
+        DataError: if the file cannot be read.
+    """
+    from segfield.crf.presets import PRESETS
+
+    if name in PRESETS:
+        return dense_crf({"name": "dense_crf", **PRESETS[name]})
+    if name in REFINERS:
+        return build_refiner({"name": name})
+    if not name.lower().endswith(".json"):
+        near = did_you_mean(name, [*also, *PRESETS, *REFINERS])
+        raise SettingError(f"there is no refiner '{name}'; {near}, or a JSON file with a refiner's settings")
+    try:
+        document = json.loads(Path(name).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise unreadable(name, error, "settings") from error
+    if not isinstance(document, dict):
+        raise SettingError(f'{name} holds no refiner; write one as {{"name": "dense_crf", "bilateral_weight": 4}}')
+    try:
+        return build_refiner(document)
+    except SegfieldError as error:
+        raise SettingError(f"{name}: {error}") from error
+
+
+def describe_refiner(refiner: Refiner | None) -> str | None:
+    """A refiner in one line, for settings and reports: 'dense_crf bilateral_weight=4.0 …'; None where there is none."""
+    if refiner is None:
+        return None
+    document = dict(refiner.as_dict())
+    name = document.pop("name")
+    settings = [f"{key}={json.dumps(value)}" for key, value in document.items() if value is not None]
+    return " ".join([str(name), *settings])
+
+
+def refined(refiner: Refiner, image: Array, probabilities: Array) -> Array:
+    """Call a refiner on one image and see that what comes back fits.
+
+    Args:
+        refiner: any.
+        image: (C, H, W), as its file has it.
+        probabilities: (K, H, W), any float.
+
+    Returns:
+        (K, H, W) float32.
+
+    Raises:
+        SettingError: if the refiner gives another shape.
+        DataError: as the refiner does.
+    """
+    given = np.ascontiguousarray(probabilities, dtype=np.float32)
+    found = np.asarray(refiner(np.ascontiguousarray(image), probabilities=given))
+    if found.shape != given.shape:
+        raise SettingError(
+            f"the refiner {type(refiner).__name__} gave an array of {found.shape} where probabilities "
+            f"{given.shape} were given; mend it, or refine with dense_crf"
+        )
+    return found.astype(np.float32, copy=False)

@@ -65,7 +65,7 @@ class Normalized:
     def row_sums(self, like: Values) -> Values:
         """n = K·1 + 1e-20, shape (N, 1), in the array type, precision and device of `like` (N, C)."""
         kept = self._row_sums
-        if kept is None or kept.dtype != like.dtype or kept.shape[:-1] != like.shape[:-1]:
+        if kept is None or kept.dtype != like.dtype or getattr(kept, "device", None) != getattr(like, "device", None):
             shape = (*like.shape[:-1], 1)
             ones = np.ones(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_ones(shape)
             kept = self._row_sums = self.filter(ones) + 1e-20

@@ -1,0 +1,169 @@
+"""`segfield tune`: find the CRF's parameters on held-out images, and put them into the segmenter file if they help."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segfield.errors import SettingError
+
+if TYPE_CHECKING:
+    from segfield.crf.tune import Tuning
+
+
+def tune(
+    segmenter: str,
+    data: str,
+    *,
+    split: str = "val",
+    classes: str | None = None,
+    out: str = "tuning",
+    out_of_fold: str | None = None,
+    limit: int = 100,
+    folds: int = 5,
+    rounds: int = 1,
+    base: str = "dense_crf",
+    keep: bool = False,
+    write: bool = True,
+    allow_seen: bool = False,
+    tile: int | None = None,
+    gallery: int = 6,
+    threads: int = 0,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> Tuning:
+    """Find the dense CRF's parameters on held-out images; where they help, they go into the segmenter file.
+
+    OUT gets tuning.html, tuning.json, refiner.json (for --refine) and the probabilities, so that a second start goes on
+    where the first ended.
+
+    Args:
+        segmenter: the file `segfield train` wrote; it is the one that gets the CRF.
+        data: data set, as for `segfield train`.
+        split: labelled split that the segmenter was not trained on.
+        classes: class table that replaces the format's own.
+        out: folder for the page, the numbers and the probabilities.
+        out_of_fold: folder of the runs of a cross-validation (RUN/fold0, RUN/fold1 …, trained with --folds): each predicts the
+            images it was not trained on, in place of the split.
+        limit: images to tune on, drawn by seed; 0 takes all.
+        folds: parameters for each part of the images are chosen on the other parts, so that the gain told is honest.
+        rounds: refinements about the best of the coarse grid.
+        base: what all settings share: dense_crf, a preset's name, or a JSON file; its bilateral kernel is what is tuned.
+        keep: switch the CRF on even if it does not help.
+        write: put the result into the segmenter file.
+        allow_seen: tune on images the segmenter was trained on.
+        tile: tile side of prediction in pixels, for large images.
+        gallery: images to show before and after.
+        threads: images at once; 0 takes one a core.
+        seed: of the images drawn, the folds and the intervals.
+        device: auto, cpu, cuda, cuda:1, mps; of prediction.
+        overwrite: replace a tuning that lies in the folder.
+
+    Returns:
+        What was found; `refiner` is None where the CRF stays off.
+
+    Raises:
+        SegfieldError: if the segmenter, the data or a setting cannot be used.
+    """
+    from rich.console import Console
+
+    from segfield.commands.held_out import HeldOut, fold_parts, limited, split_part
+    from segfield.crf.tune import tune as tune_crf
+    from segfield.crf.tuning.page import write_page
+    from segfield.crf.tuning.progress import stage
+    from segfield.crf.tuning.store import TrialFolder
+    from segfield.data.files import write_text
+    from segfield.data.formats import open_dataset
+    from segfield.inference.devices import set_threads
+    from segfield.inference.scoring import check_same_classes, report_facts
+    from segfield.segmenter import Segmenter
+
+    console = Console()
+    folder = Path(out)
+    _check_folder(folder, overwrite)
+    crf = _base_crf(base)
+    set_threads()
+    loaded = Segmenter.load(segmenter, device=device)
+    if out_of_fold is not None:
+        parts = fold_parts(out_of_fold, data, classes, _recipe)
+    else:
+        trained_on = str(loaded.facts.get("recipe", {}).get("train_split", "train"))
+        parts = [split_part(Path(segmenter), open_dataset(data, classes), split, trained_on, allow_seen)]
+    for part in parts:
+        check_same_classes(loaded, part.dataset)
+    samples = HeldOut(limited(parts, limit, seed), folder / "probabilities", loaded.bands)
+    origin = samples.origin({"data": data, "tile": tile})
+    samples.claim(origin, overwrite)
+    with stage(console, "predict", len(samples)) as advance:
+        samples.predict(lambda file: Segmenter.load(file, device=device), tile, advance)
+    tuning = tune_crf(
+        samples,
+        loaded.classes,
+        names=samples.names,
+        base=crf,
+        rounds=rounds,
+        folds=folds,
+        keep=keep,
+        seed=seed,
+        threads=threads,
+        console=console,
+        store=TrialFolder(folder / "trials", {"base": crf.as_dict(), "origin": origin}),
+    )
+    facts = report_facts(seed=seed, data_hash=None, data=data, split=split if out_of_fold is None else "out of fold")
+    facts = {**facts, "segmenter": segmenter, "kernels built": tuning.builds, "mean fields run": tuning.runs}
+    write_page(folder / "tuning.html", tuning, samples, gallery=gallery, facts=facts)
+    write_text(folder / "refiner.json", json.dumps(tuning.best.as_dict(), indent=2) + "\n")
+    if write:
+        console.print(_into(loaded, Path(segmenter), tuning, split), highlight=False, soft_wrap=True)
+    # last: from now on the tuning is finished
+    write_text(folder / "tuning.json", json.dumps({"facts": facts, **tuning.as_dict()}, indent=2, default=str) + "\n")
+    console.print(f"{tuning.verdict} Page {folder / 'tuning.html'}", highlight=False, soft_wrap=True)
+    return tuning
+
+
+def _check_folder(folder: Path, overwrite: bool) -> None:
+    if folder.is_file():
+        raise SettingError(f"{folder} is a file; give another --out for the folder of the tuning")
+    if (folder / "tuning.json").exists() and not overwrite:
+        raise SettingError(f"{folder} holds a tuning already; give another --out, or --overwrite true")
+    if (folder / "tuning.json").exists():
+        for old in [folder / "tuning.json", *(folder / "trials").glob("*.json")]:
+            old.unlink()  # the masks may have been mended since
+
+
+def _base_crf(name: str) -> Any:
+    from segfield.crf.dense_crf import DenseCRF
+    from segfield.crf.refiner import named_refiner
+
+    found = named_refiner(name)
+    if not isinstance(found, DenseCRF):
+        raise SettingError(
+            f"base is '{name}', which is no dense CRF; give dense_crf, a preset of it, or a JSON file of one"
+        )
+    return found
+
+
+def _recipe(segmenter: Path) -> Any:
+    """The recipe a segmenter was trained by."""
+    from segfield.segmenter import read_facts
+    from segfield.training.recipe import Recipe
+
+    settings = read_facts(segmenter).get("facts", {}).get("recipe")
+    if not settings:
+        raise SettingError(f"{segmenter} does not tell how it was trained; give runs that `segfield train` made")
+    return Recipe.from_dict(settings)
+
+
+def _into(loaded: Any, path: Path, tuning: Tuning, split: str) -> str:
+    """Puts the result into the segmenter file; what was done, in a sentence."""
+    had, loaded.refiner = loaded.refiner, tuning.refiner
+    if tuning.refiner is None and had is None:
+        return f"{path} is as it was: without a CRF"
+    interval = tuning.gain.interval.as_dict()
+    loaded.facts["tuning"] = {"split": split, "images": len(tuning.names), "gain": interval, "verdict": tuning.verdict}
+    loaded.save(path)
+    return (
+        f"{path} refines with this CRF now" if tuning.refiner else f"{path} is without a CRF now; it carried one before"
+    )

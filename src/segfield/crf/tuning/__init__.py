@@ -1,0 +1,1 @@
+"""What `segfield.crf.tune` is made of: search space, trials, cross-validation, measures, page."""

@@ -1,0 +1,70 @@
+"""The figures: every cell says the gain of its setting, and the best one has the frame."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from segfield.crf.tune import Tuning, tune
+from segfield.crf.tuning import plots
+from segfield.crf.tuning.grid import OFF, Grid
+from segfield.evaluation.plots import GREEN, ORANGE
+from tests.crf.tuning.planted import CLASSES, CRF, planted
+
+GRID = Grid((2.0, 6.0), (5.0, 12.0), (8.0, 20.0, 60.0))
+
+
+@pytest.fixture(scope="module")
+def tuning() -> Tuning:
+    return tune(planted(4), CLASSES, base=CRF, grid=GRID, folds=2, rounds=0, threads=1)
+
+
+def _texts(drawing: str) -> list[str]:
+    return [
+        (node.text or "").replace("\N{MINUS SIGN}", "-")
+        for node in ElementTree.fromstring(drawing).iter()
+        if node.tag.endswith("text")
+    ]
+
+
+def test_the_grid_shows_each_gain_at_the_best_weight(tuning: Tuning) -> None:
+    texts = _texts(plots.grid_picture(tuning))
+    best = tuning.best_point
+    shown = sorted(text for text in texts if re.fullmatch(r"[+-]\d+\.\d", text))
+    gains = [score - tuning.tried[OFF] for point, score in tuning.tried.items() if point.weight == best.weight]
+    assert shown == sorted(f"{100 * gain:+.1f}" for gain in gains)
+    assert f"weight {best.weight:g}" in texts
+    assert {"5", "12", "8", "20", "60"} <= {*texts}
+
+
+def test_one_map_a_weight_and_one_frame_in_all(tuning: Tuning) -> None:
+    drawing = plots.weight_pictures(tuning)
+    texts = _texts(drawing)
+    assert {"weight 2", "weight 6"} <= {*texts}
+    assert sum(bool(re.fullmatch(r"[+-]\d+\.\d", text)) for text in texts) == len(tuning.tried) - 1
+    assert drawing.count("stroke-width: 2;") == 1, "the best cell"
+    assert drawing.count("<image") == 2
+
+
+def test_the_curve_begins_with_the_classifier_alone(tuning: Tuning) -> None:
+    texts = _texts(plots.weight_curve(tuning))
+    assert "classifier alone" in texts
+    assert f"sxy {tuning.best_point.sxy:g}, srgb {tuning.best_point.srgb:g}" in texts
+
+
+def test_trimap_curves_before_and_after(tuning: Tuning) -> None:
+    drawing = plots.trimap_before_after(tuning.before, tuning.after)
+    texts = _texts(drawing)
+    assert {"with the CRF", "classifier alone"} <= {*texts}
+    assert not any("void" in text for text in texts), "there is none"
+
+
+def test_changes_that_help_and_harm_differ_in_colour(tuning: Tuning) -> None:
+    assert (tuning.after.image_mean_iou > tuning.before.image_mean_iou).all()
+    better, worse = plots.gain_histogram(tuning.before, tuning.after), plots.gain_histogram(tuning.after, tuning.before)
+    same = plots.gain_histogram(tuning.before, tuning.before)
+    assert [[colour in drawing for colour in (GREEN, ORANGE)] for drawing in (better, worse, same)] == [
+        [True, False], [False, True], [False, False],
+    ]  # fmt: skip

@@ -129,7 +129,7 @@ def normalized_bound(filter: TiledFilter, kind: Normalization) -> NDArray[np.flo
     What is left out is positive: the exact row sum n lies in [m, m + b], with m the tiled one and b its bound. Write the
     exact output as Σ_j n_i^−p K_ij n_j^−q v_j. It exceeds the tiled output at most by m_i^−p Σ_(j left out) K_ij m_j^−q,
     and falls short of it at most by Σ_(j kept) K_ij (m_i^−p m_j^−q − (m_i + b_i)^−p (m_j + b_j)^−q); both sums only grow
-    with v, so v = 1 bounds them.
+    with v, so v = 1 bounds them. A mean ("after") moves by at most the weight left out, b / (m + b).
 
     Args:
         filter: the filter before normalisation.
@@ -147,6 +147,9 @@ def normalized_bound(filter: TiledFilter, kind: Normalization) -> NDArray[np.flo
     ones = np.ones((filter.size, 1), filter.dtype)
     low = filter(ones)[:, 0].astype(np.float64)
     high = low + filter.bound
+    if kind == "after":
+        share: NDArray[np.float64] = filter.bound / high
+        return share
     kept = filter(np.stack([low**-q, high**-q], axis=1).astype(filter.dtype)).astype(np.float64)
     above = low**-p * filter.neglected(low[:, None] ** -q)
     below = low**-p * kept[:, 0] - high**-p * kept[:, 1]

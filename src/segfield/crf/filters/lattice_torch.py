@@ -59,7 +59,7 @@ class TorchLatticeFilter:
 
     def _differentiable(self, values: Tensor, reverse: bool) -> Tensor:
         if values.ndim != len(self._leading) + 1 or tuple(values.shape[:-1]) != self._leading:
-            wanted = (*self._leading, "C")
+            wanted = f"({', '.join(map(str, self._leading))}, C)"
             raise DataError(f"TorchLatticeFilter: the values have the shape {tuple(values.shape)}; give {wanted}")
         if not values.is_floating_point():
             raise DataError(f"TorchLatticeFilter: the values are {values.dtype}; give floating point")

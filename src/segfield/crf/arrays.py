@@ -33,4 +33,12 @@ def like(values: Any, reference: Any) -> Any:
     """`values` as float32 in the library and on the device of `reference`."""
     if is_tensor(reference):
         return sys.modules["torch"].as_tensor(values, device=reference.device).float()
-    return np.asarray(values.detach().cpu() if is_tensor(values) else values, dtype=np.float32)
+    return as_array(values).astype(np.float32)
+
+
+def as_array(values: Any) -> Any:
+    """`values` as a NumPy array; tensors are detached, and share their memory where they can."""
+    if not is_tensor(values):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    return (values.float() if "bfloat16" in str(values.dtype) else values).numpy()

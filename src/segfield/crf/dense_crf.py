@@ -14,13 +14,14 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 
-from segfield.crf.arrays import is_tensor, namespace
+from segfield.crf.arrays import as_array, is_tensor, namespace
 from segfield.crf.engines import Accuracy, Engine, build_engine
 from segfield.crf.filters.filter import Normalization
 from segfield.crf.image_range import check_image, in_byte_units, white_value
 from segfield.crf.large_image import Window, refine_tiles, tile_overlap, tile_side
 from segfield.crf.parameters import (
     Number,
+    check_axes,
     check_bandwidth,
     check_choice,
     check_compatibility,
@@ -31,9 +32,10 @@ from segfield.crf.parameters import (
     check_weight,
     frozen_numbers,
     is_zero,
+    widest,
 )
 from segfield.crf.presets import PRESETS
-from segfield.crf.scores import Scores, as_array, back_to, check_scores, energies, given_scores, on_one_device
+from segfield.crf.scores import Scores, back_to, check_scores, energies, given_scores, on_one_device
 from segfield.crf.threads import usable_threads
 from segfield.errors import DataError, SettingError, did_you_mean
 
@@ -52,14 +54,14 @@ class DenseCRF:
 
     bilateral_weight: Number = 4.0
     """How strongly pixels near in position and colour are pulled together; one value, or one a class. 0: kernel off."""
-    bilateral_sxy: float | None = 67.0
-    """Standard deviation in position of the bilateral kernel, in pixels. None: kernel off."""
+    bilateral_sxy: Number | None = 67.0
+    """Standard deviation in position of the bilateral kernel, in pixels: one value, or (x, y). None: kernel off."""
     bilateral_srgb: Number = 3.0
     """Standard deviation in colour, in units of 0..255 whatever the image's depth; one value, or one a band."""
     gaussian_weight: Number = 3.0
     """How strongly near pixels are pulled together; one value, or one a class. 0: kernel off."""
-    gaussian_sxy: float | None = 3.0
-    """Standard deviation of the Gaussian kernel, in pixels. None: kernel off."""
+    gaussian_sxy: Number | None = 3.0
+    """Standard deviation of the Gaussian kernel, in pixels: one value, or (x, y). None: kernel off."""
     iterations: int = 10
     """Mean-field iterations, at most."""
     normalization: Normalization = "symmetric"
@@ -80,15 +82,14 @@ class DenseCRF:
     """Refine larger images in overlapping tiles of this side, in pixels. None: whole, until memory asks for tiles."""
 
     def __post_init__(self) -> None:
-        for field in ("bilateral_weight", "gaussian_weight", "bilateral_srgb", "compatibility"):
-            object.__setattr__(self, field, frozen_numbers(getattr(self, field)))
-        for field in ("bilateral_sxy", "gaussian_sxy"):
-            if isinstance(getattr(self, field), (list, tuple)):
-                raise SettingError(f"{field} is {getattr(self, field)!r}; give one number, in pixels, for both axes")
-            check_bandwidth(field, getattr(self, field), "pixels", optional=True)
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, frozen_numbers(getattr(self, field.name)))
+        for name in ("bilateral_sxy", "gaussian_sxy"):
+            check_bandwidth(name, getattr(self, name), "pixels", optional=True)
+            check_axes(name, getattr(self, name))
         check_bandwidth("bilateral_srgb", self.bilateral_srgb, "units of 0..255")
-        for field in ("bilateral_weight", "gaussian_weight"):
-            check_weight(field, getattr(self, field))
+        for name in ("bilateral_weight", "gaussian_weight"):
+            check_weight(name, getattr(self, name))
         check_compatibility(self.compatibility)
         check_count("iterations", self.iterations, 0)
         check_normalization(self.normalization)
@@ -206,7 +207,7 @@ class DenseCRF:
         side = tile_side(height, width, classes, self.tile)
         if side is None:
             return refine((slice(None), slice(None)))
-        overlap = tile_overlap(side, max(used.bilateral_sxy or 0.0, used.gaussian_sxy or 0.0))
+        overlap = tile_overlap(side, widest(used.bilateral_sxy, used.gaussian_sxy))
         return refine_tiles(refine, scores.values, classes, (height, width), side, overlap)
 
     def _used(self) -> DenseCRF:
@@ -289,8 +290,8 @@ class PreparedCRF:
 def _run(engine: Engine, unary: Any, crf: DenseCRF) -> Any:
     return engine.run(
         unary,
-        bilateral_weight=crf.bilateral_weight,
-        gaussian_weight=crf.gaussian_weight,
+        bilateral_weight=0.0 if crf.bilateral_sxy is None else crf.bilateral_weight,
+        gaussian_weight=0.0 if crf.gaussian_sxy is None else crf.gaussian_weight,
         compatibility=crf.compatibility,
         iterations=crf.iterations,
         damping=crf.damping,

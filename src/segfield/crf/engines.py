@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from segfield.crf.arrays import as_float32, is_tensor, like, namespace
+from segfield.crf.arrays import as_array, as_float32, is_tensor, like, namespace
 from segfield.crf.features import bilateral_features, position_features
 from segfield.crf.filters.filter import Filter, Normalization, Normalized
 from segfield.crf.mean_field import Kernel, mean_field
@@ -40,9 +40,9 @@ class Engine(Protocol):
 def build_engine(
     image: Any,
     *,
-    bilateral_sxy: float | None,
+    bilateral_sxy: Number | None,
     bilateral_srgb: Number,
-    gaussian_sxy: float | None,
+    gaussian_sxy: Number | None,
     normalization: Normalization,
     accuracy: Accuracy,
     epsilon: float,
@@ -58,18 +58,17 @@ def build_engine(
     if accuracy != "exact" and not is_tensor(image):
         from segfield.crf.image_crf import ImageCRF
 
-        image, srgb = equal_bands(image, bilateral_srgb)
         engine: Engine = ImageCRF(
             image,
             bilateral_sxy=bilateral_sxy,
-            bilateral_srgb=srgb,
+            bilateral_srgb=bilateral_srgb,
             gaussian_sxy=gaussian_sxy,
             normalization=normalization,
             fine=accuracy == "fine",
             threads=threads,
         )
         return engine
-    pixels = image.detach().cpu().numpy() if is_tensor(image) else image
+    pixels = as_array(image)
     near = None if gaussian_sxy is None else position_features(tuple(pixels.shape[1:]), gaussian_sxy)
     alike = None if bilateral_sxy is None else bilateral_features(pixels, bilateral_sxy, bilateral_srgb)
     filters = [
@@ -77,16 +76,6 @@ def build_engine(
         for features in (alike, near)
     ]
     return FilterEngine(*filters)
-
-
-def equal_bands(image: Any, srgb: Number) -> tuple[Any, float]:
-    """An image and one bandwidth for all its bands that give the same kernel as a bandwidth for each."""
-    if not isinstance(srgb, tuple):
-        return image, float(srgb)
-    if len(set(srgb)) == 1:
-        return image, float(srgb[0])
-    scale = np.asarray([srgb[0] / width for width in srgb], dtype=np.float32)
-    return as_float32(image) * scale[:, None, None], float(srgb[0])
 
 
 def _filter(features: Any, image: Any, accuracy: Accuracy, epsilon: float) -> Filter:

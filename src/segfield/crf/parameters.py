@@ -12,7 +12,10 @@ from segfield.crf.filters.filter import Normalization
 from segfield.errors import SettingError, did_you_mean
 
 Number = float | tuple[float, ...]
-"""One value, or one for each class (weights) or band (colour bandwidth)."""
+"""One value; or one for each class (weights), band (colour bandwidth) or axis x, y (bandwidth in pixels)."""
+
+
+LEAST_BANDWIDTH = 0.001  # features beyond this are too large for float32 to tell neighbours apart
 
 
 def frozen_numbers(value: Any) -> Any:
@@ -30,6 +33,16 @@ def check_bandwidth(name: str, value: Any, unit: str, *, optional: bool = False)
     for entry in value if isinstance(value, tuple) and value else (value,):
         if not _is_number(entry) or entry <= 0:
             raise SettingError(f"{name} is {value!r}, but a bandwidth must be a number above 0, in {unit}{off}")
+        if entry < LEAST_BANDWIDTH:
+            raise SettingError(
+                f"{name} is {value!r} {unit}, too narrow to connect any pixels; use {LEAST_BANDWIDTH} or more{off}"
+            )
+
+
+def check_axes(name: str, value: Any) -> None:
+    """Raise SettingError if a bandwidth in pixels is a tuple, but not of two numbers."""
+    if isinstance(value, tuple) and len(value) != 2:
+        raise SettingError(f"{name} has {len(value)} values; give one number of pixels for both axes, or two: x and y")
 
 
 def check_weight(name: str, value: Any) -> None:
@@ -83,6 +96,11 @@ def check_fits_classes(name: str, value: Any, classes: int) -> None:
         raise SettingError(
             f"{name} has {len(value)} {what}, but there are {classes} classes; give one a class, in their order"
         )
+
+
+def widest(*bandwidths: Number | None) -> float:
+    """The largest of these bandwidths, 0 where there is none."""
+    return max((float(np.max(width)) for width in bandwidths if width is not None), default=0.0)
 
 
 def is_zero(weight: Number) -> bool:

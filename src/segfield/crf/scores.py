@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from segfield.crf.arrays import as_float32, is_tensor, namespace
+from segfield.crf.arrays import as_array, as_float32, is_tensor, namespace
 from segfield.crf.unary import check_logits, check_probabilities, clipped_unary
 from segfield.errors import DataError, SettingError
 
@@ -61,14 +59,6 @@ def on_one_device(image: Any, scores: Any) -> tuple[Any, Any]:
     if is_tensor(scores) and scores.device.type != "cpu":
         return sys.modules["torch"].as_tensor(image, device=scores.device).detach(), scores.detach()
     return as_array(image), as_array(scores)
-
-
-def as_array(values: Any) -> Any:
-    """`values` as a NumPy array; tensors are detached, and share their memory where they can."""
-    if not is_tensor(values):
-        return np.asarray(values)
-    values = values.detach().cpu()
-    return (values.float() if "bfloat16" in str(values.dtype) else values).numpy()
 
 
 def back_to(given: Any, found: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from segfield.classes import Array
-from segfield.crf.arrays import as_float32, is_tensor, namespace
+from segfield.crf.arrays import as_array, as_float32, is_tensor, namespace
 from segfield.errors import DataError, SettingError
 
 SUM_TOLERANCE = 0.01  # half-precision and 8-bit files round each class's share
@@ -83,11 +83,13 @@ def unary_from_labels(
         DataError: if labels are not (H, W) integers, or hold an id that is no class.
         SettingError: if a confidence is out of range, or there are not as many as classes.
     """
-    found = np.asarray(labels.detach().cpu() if is_tensor(labels) else labels)
+    found = as_array(labels)
     sureness = _confidences(confidence, classes)
     unknown = _check_labels(found, classes, unknown_id)
+    if classes == 1:
+        return np.zeros((1, *found.shape), np.float32)
     ids = np.where(unknown, 0, found).astype(np.intp)
-    others = (1 - sureness) / max(classes - 1, 1)
+    others = (1 - sureness) / (classes - 1)
     unary = np.broadcast_to(-np.log(others)[ids], (classes, *ids.shape)).astype(np.float32)
     np.put_along_axis(unary, ids[None], -np.log(sureness)[ids][None].astype(np.float32), axis=0)
     unary[:, unknown] = math.log(classes)
@@ -160,7 +162,7 @@ def _confidences(confidence: float | Sequence[float], classes: int) -> Array:
     wrong = values[~((values > 0) & (values < 1))]
     if wrong.size:
         raise SettingError(f"confidence is {wrong.flat[0]:g}, but must lie between 0 and 1, both excluded; try 0.7")
-    return np.broadcast_to(values, (classes,)) if classes > 1 else np.ones(1)
+    return np.broadcast_to(values, (classes,))
 
 
 def _check_labels(labels: Array, classes: int, unknown_id: int | None) -> Array:

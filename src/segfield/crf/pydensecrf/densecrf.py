@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from segfield.classes import Array
-from segfield.crf.engines import Engine, build_engine, equal_bands
+from segfield.crf.engines import Engine, build_engine
 from segfield.crf.features import bilateral_features, position_features
 from segfield.crf.filters.filter import Filter
 from segfield.crf.mean_field import Kernel, mean_field
@@ -163,12 +163,7 @@ class DenseCRF2D(DenseCRF):
     ) -> None:
         """A term of position: sxy in pixels, one number or (x, y)."""
         features = position_features(self._shape, sxy)
-        width = _one_number(sxy)
-        if width is None or NORMALIZATIONS.get(normalization) == "none":
-            # Without normalisation the scale of the kernel shows, and pydensecrf's is the lattice's.
-            self._add(lambda: _lattice(features), compat, kernel, normalization)
-        else:
-            self._add(lambda: _grid(self._shape, width), compat, kernel, normalization, ImageKernel(width, None))
+        self._add(lambda: _lattice(features), compat, kernel, normalization, ImageKernel(_pair(sxy), None))
 
     def addPairwiseBilateral(  # noqa: N802
         self,
@@ -192,13 +187,9 @@ class DenseCRF2D(DenseCRF):
             raise ModelError(f"rgbim has shape {image.shape}, expected {(*self._shape, 3)}: (height, width, bands)")
         bands = np.ascontiguousarray(image.transpose(2, 0, 1))
         features = bilateral_features(bands, sxy, srgb)
-        width = _one_number(sxy)
-        known = None
-        if width is not None and NORMALIZATIONS.get(normalization) != "none":
-            widths = tuple(float(entry) for entry in np.atleast_1d(np.asarray(srgb, dtype=np.float64)))
-            bands, colour = equal_bands(bands, widths)
-            known = ImageKernel(width, bands, colour)
-        self._add(lambda: _lattice(features), compat, kernel, normalization, known)
+        widths = np.broadcast_to(np.asarray(srgb, dtype=np.float64), (len(bands),)).tolist()
+        image_kernel = ImageKernel(_pair(sxy), bands, tuple(widths))
+        self._add(lambda: _lattice(features), compat, kernel, normalization, image_kernel)
 
     def inference(self, niter: int) -> Array:
         """Mean field, `niter` iterations → probabilities (K, N) float32."""
@@ -217,18 +208,25 @@ class DenseCRF2D(DenseCRF):
         return probabilities
 
     def _image_engine(self) -> Engine | None:
-        """The fused engine, if it can run these terms: one bilateral and one Gaussian at most, normalised alike."""
+        """The fused engine, if it can run these terms: at most one of position and one of colour, normalised alike."""
         kernels = [term.image_kernel for term in self._terms if term.image_kernel and term.weight.ndim < 2]
         bilateral = [kernel for kernel in kernels if kernel.image is not None]
         gaussian = [kernel for kernel in kernels if kernel.image is None]
         kinds = {term.normalization for term in self._terms}
-        if len(kernels) < len(self._terms) or len(bilateral) != 1 or len(gaussian) > 1 or len(kinds) != 1:
+        # Without normalisation the scale of the kernels shows, and pydensecrf's is the lattice's for both.
+        if (
+            len(kernels) < len(self._terms)
+            or len(kinds) != 1
+            or "none" in kinds
+            or max(len(bilateral), len(gaussian)) > 1
+        ):
             return None
         if self._built is None or self._built[0] != len(self._terms):
+            blank = np.zeros((1, *self._shape), np.uint8)
             engine = build_engine(
-                bilateral[0].image,
-                bilateral_sxy=bilateral[0].sxy,
-                bilateral_srgb=bilateral[0].srgb,
+                bilateral[0].image if bilateral else blank,
+                bilateral_sxy=bilateral[0].sxy if bilateral else None,
+                bilateral_srgb=bilateral[0].srgb if bilateral else 1.0,
                 gaussian_sxy=gaussian[0].sxy if gaussian else None,
                 normalization=kinds.pop(),
                 accuracy="fast",
@@ -238,19 +236,12 @@ class DenseCRF2D(DenseCRF):
         return self._built[1]
 
 
-def _one_number(widths: Widths) -> float | None:
-    """The width that all axes share, or None."""
-    values = {float(width) for width in np.atleast_1d(np.asarray(widths, dtype=np.float64))}
-    return values.pop() if len(values) == 1 else None
+def _pair(widths: Widths) -> tuple[float, ...]:
+    """(x, y) of one number or two."""
+    return tuple(np.broadcast_to(np.asarray(widths, dtype=np.float64), (2,)).tolist())
 
 
 def _lattice(features: Array) -> Filter:
     from segfield.crf.filters.lattice import LatticeFilter
 
     return LatticeFilter(features)
-
-
-def _grid(shape: tuple[int, int], sxy: float) -> Filter:
-    from segfield.crf.filters.gaussian_grid import GridGaussian
-
-    return GridGaussian(shape, sxy)

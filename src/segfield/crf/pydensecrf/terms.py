@@ -76,10 +76,10 @@ class LogisticUnary(Unary):
 class ImageKernel(NamedTuple):
     """A kernel on an image's pixels that the fused image engine knows."""
 
-    sxy: float
+    sxy: tuple[float, ...]
     image: Array | None
     """(C, H, W); None for the Gaussian kernel."""
-    srgb: float = 1.0
+    srgb: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

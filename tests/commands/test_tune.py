@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 def _small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """One setting, three iterations: what is tested is the verb."""
     monkeypatch.setattr(grid.Grid, "for_images", classmethod(lambda cls, *_: SMALL))
-    settings = DenseCRF(gaussian_weight=1.0, iterations=3, accuracy="exact").as_dict()
+    settings = DenseCRF(gaussian_weight=1.0, iterations=3).as_dict()
     (tmp_path / "base.json").write_text(json.dumps(settings))
 
 

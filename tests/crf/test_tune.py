@@ -10,7 +10,7 @@ import pytest
 
 from segfield.crf.dense_crf import DenseCRF
 from segfield.crf.tune import Tuning, default_grid, tune
-from segfield.crf.tuning.grid import OFF, Grid
+from segfield.crf.tuning.grid import OFF, Grid, Point
 from segfield.crf.tuning.trials import TuningSample
 from segfield.errors import DataError, SettingError
 from tests.crf.tuning.planted import CLASSES, CRF, GRID, SIZE, CountingPrepare, planted, pooled_mean_iou
@@ -76,6 +76,16 @@ def test_it_stays_off_where_there_is_nothing_to_gain(samples: list[TuningSample]
     assert "does not help" in tuning.verdict
     assert "stays off" in tuning.verdict
     assert OFF in tuning.tried
+
+
+def test_a_best_setting_at_the_rim_of_what_was_tried_is_told(helpful: Tuning) -> None:
+    tried = {OFF: 0.5, **{Point(w, s, 3.0): 0.6 for w in (1.0, 2.0, 4.0) for s in (5.0, 10.0, 20.0)}}
+    for best, rim in (
+        (Point(2.0, 10.0, 3.0), ()),
+        (Point(4.0, 10.0, 3.0), ("weight",)),
+        (Point(1.0, 5.0, 3.0), ("weight", "sxy")),
+    ):
+        assert dataclasses.replace(helpful, tried=tried, best_point=best).at_rim == rim
 
 
 def test_keep_switches_it_on_all_the_same() -> None:
@@ -148,5 +158,7 @@ def test_one_image_or_none_with_truth_is_said() -> None:
     with pytest.raises(SettingError, match="2 labelled images"):
         _tune(HELPFUL[:1])
     blank = [(image, p, np.full_like(labels, 255)) for image, p, labels in HELPFUL[:3]]
+    prepare = CountingPrepare()
     with pytest.raises(DataError, match="no pixel"):
-        _tune(blank, rounds=0)
+        _tune(blank, prepare=prepare)
+    assert prepare.built == [], "before any work"

@@ -119,6 +119,9 @@ def tune(
         console.print(_into(loaded, Path(segmenter), tuning, split), highlight=False, soft_wrap=True)
     # last: from now on the tuning is finished
     write_text(folder / "tuning.json", json.dumps({"facts": facts, **tuning.as_dict()}, indent=2, default=str) + "\n")
+    if tuning.at_rim:
+        rim = ", ".join(tuning.at_rim)
+        console.print(f"the best {rim} lies at the rim of what was tried: --rounds {rounds + 1} goes further out")
     console.print(f"{tuning.verdict} Page {folder / 'tuning.html'}", highlight=False, soft_wrap=True)
     return tuning
 

@@ -46,6 +46,7 @@ class Tuning:
         before: measures of the classifier alone.
         after: measures with the CRF, each image with what the other folds chose.
         grid: the coarse grid.
+        rounds: refinements after it.
         tried: setting → mIoU over all images.
         base: what the settings share.
         builds: kernels built.
@@ -65,11 +66,23 @@ class Tuning:
     before: Measures
     after: Measures
     grid: Grid
+    rounds: int
     tried: dict[Point, float]
     base: DenseCRF
     builds: int
     runs: int
     seconds: float
+
+    @property
+    def at_rim(self) -> tuple[str, ...]:
+        """Names of the parameters whose best value is the least or the largest that was tried: more may lie beyond."""
+        on = [point for point in self.tried if point != OFF]
+        spans = {name: sorted({getattr(point, name) for point in on}) for name in Point._fields}
+        return tuple(
+            name
+            for name, values in spans.items()
+            if len(values) > 1 and getattr(self.best_point, name) in (values[0], values[-1])
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain lists and numbers for JSON; NaN becomes None."""
@@ -78,6 +91,7 @@ class Tuning:
             "helps": self.helps,
             "refiner": None if self.refiner is None else self.refiner.as_dict(),
             "best": self.best.as_dict(),
+            "at_rim": list(self.at_rim),
             "images": len(self.names),
             "gain": {**self.gain.interval.as_dict(), "p_value": without_nan(self.gain.p_value)},
             "before": {**self.before.scores.as_dict(), "boundaries": self.before.boundaries.as_dict()},
@@ -141,11 +155,12 @@ def tune(
     base = base or DenseCRF()
     grid = grid or default_grid(listed, base.image_range)
     trials = Trials(listed, titles, classes, base, prepare, threads, console, store)
-    parts, final = cross_validate(trials, grid, held_out, rounds)
+    trials.run([OFF], "check")  # what is wrong with a sample shows now, not after the grid
     if np.isnan(trials.mean_iou(OFF)):
         raise DataError(
             f"no pixel of the {len(listed)} images has a known class, so nothing can be scored; give labels"
         )
+    parts, final = cross_validate(trials, grid, held_out, rounds)
     own = {image: fold.point for fold in parts for image in fold.images}
     before, after = measure(trials, [own[i] for i in range(len(listed))])
     gain = bootstrap_difference(before.tallies, after.tallies, seed=seed)
@@ -165,6 +180,7 @@ def tune(
         before=before,
         after=after,
         grid=grid,
+        rounds=rounds,
         tried={tried: trials.mean_iou(tried) for tried in sorted(trials.tallies)},
         base=base,
         builds=trials.builds,

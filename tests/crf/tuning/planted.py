@@ -15,7 +15,7 @@ from segfield.crf.tuning.trials import Prepared, TuningSample, prepare_crf
 CLASSES = ClassTable(("sea", "sand", "grass"))
 COLOURS = np.array([[60, 90, 200], [210, 190, 120], [70, 160, 60]])
 SIZE = (20, 26)
-CRF = DenseCRF(gaussian_weight=1.0, gaussian_sxy=1.5, iterations=3, accuracy="exact")
+CRF = DenseCRF(gaussian_weight=1.0, gaussian_sxy=1.5, iterations=3)
 GRID = Grid(weights=(1.5, 6.0), sxy=(6.0, 18.0), srgb=(10.0, 40.0))
 
 

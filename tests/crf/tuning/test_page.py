@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -119,6 +120,12 @@ def test_verdict_and_parameters_can_be_read_and_copied(tuning: Tuning, html: str
     assert eval(python_call(tuning), {"DenseCRF": DenseCRF}) == tuning.best
     _, document = (block.replace("&#34;", '"') for block in re.findall(r"<pre>(.*?)</pre>", html, flags=re.DOTALL))
     assert DenseCRF.from_dict(json.loads(document)) == tuning.best
+
+
+def test_a_rim_is_told_with_what_to_do(tuning: Tuning) -> None:
+    rim = dataclasses.replace(tuning, best_point=max(tuning.tried))
+    assert "weight" in rim.at_rim
+    assert f"<code>--rounds {tuning.rounds + 1}</code>" in page_html(rim)
 
 
 def test_every_fold_has_its_row(tuning: Tuning, html: str) -> None:

@@ -77,6 +77,7 @@ def page_html(
         figures={name: Markup(drawing) for name, drawing in drawn.items()},
         gallery=[_row(tuning, samples, index, prepare) for index in chosen],
         legend=_legend(tuning.classes),
+        rounds=tuning.rounds + 1,
         call=python_call(tuning),
         document=json.dumps(tuning.best.as_dict(), indent=2),
         facts={key: value for key, value in (facts or {}).items() if value not in (None, "")},

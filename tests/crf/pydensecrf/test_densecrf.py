@@ -150,7 +150,7 @@ def test_an_infinite_energy_rules_a_label_out() -> None:
     crf.setUnaryEnergy(unary)
     crf.addPairwiseBilateral(30, 13, IMAGE, 5)
     found = crf.inference(5)
-    assert np.isfinite(found).all() and found[1].max() == 0
+    assert np.isfinite(found).all() and found[1].max() < 1e-30
 
 
 @pytest.mark.parametrize("bands", [1, 5])

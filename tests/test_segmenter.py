@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from segfield.classes import ClassTable
+from segfield.crf.dense_crf import DenseCRF
+from segfield.crf.edge_aware import GuidedFilter
 from segfield.errors import DataError, FileFormatError
 from segfield.models import build_classifier
 from segfield.segmenter import ClassifierSpec, Scaling, Segmenter, read_facts
@@ -134,3 +136,47 @@ def test_a_file_whose_length_looks_like_a_pickle_is_read(tmp_path: Path, three_c
         seen.add(path.read_bytes()[0])
         assert Segmenter.load(path, device="cpu").facts == segmenter.facts
     assert {0x80, ord("P")} <= seen
+
+
+def test_the_refiner_is_saved_with_it(tmp_path: Path, three_classes: ClassTable) -> None:
+    segmenter = _segmenter(three_classes)
+    assert segmenter.refiner is None
+    assert Segmenter.load(segmenter.save(tmp_path / "plain.safetensors"), device="cpu").refiner is None
+    for refiner in (DenseCRF(bilateral_sxy=31.5, bilateral_weight=(1.0, 2.0, 3.0)), GuidedFilter(radius=3)):
+        segmenter.refiner = refiner
+        path = segmenter.save(tmp_path / "refining.safetensors")
+        assert Segmenter.load(path, device="cpu").refiner == refiner
+        assert read_facts(path)["refiner"] == json.loads(json.dumps(refiner.as_dict()))
+
+
+def test_a_file_older_than_refiners_still_loads(tmp_path: Path, three_classes: ClassTable) -> None:
+    path = _segmenter(three_classes).save(tmp_path / "s.safetensors")
+    document = read_facts(path)
+    del document["refiner"]
+    save_file(load_file(path), path, metadata={"segfield": json.dumps(document)})
+    assert Segmenter.load(path, device="cpu").refiner is None
+
+
+@pytest.mark.parametrize("described", [{"name": "quantum_crf"}, {"name": "dense_crf", "sxy": 3}, "dense_crf", [1]])
+def test_a_refiner_that_cannot_be_made_is_told(tmp_path: Path, three_classes: ClassTable, described: object) -> None:
+    path = _segmenter(three_classes).save(tmp_path / "s.safetensors")
+    save_file(load_file(path), path, metadata={"segfield": json.dumps({**read_facts(path), "refiner": described})})
+    with pytest.raises(FileFormatError, match=r"s\.safetensors carries a refiner that cannot be made .*newer segfield"):
+        Segmenter.load(path, device="cpu")
+
+
+def test_calling_it_refines_unless_told_otherwise(three_classes: ClassTable) -> None:
+    class First:
+        def __call__(self, image: np.ndarray, *, probabilities: np.ndarray) -> np.ndarray:
+            refined = np.zeros_like(probabilities)
+            refined[0] = 1
+            return refined
+
+        def as_dict(self) -> dict[str, str]:
+            return {"name": "first"}
+
+    plain, segmenter = _segmenter(three_classes), _segmenter(three_classes)
+    segmenter.refiner = First()
+    assert plain(IMAGE).labels.any() and not segmenter(IMAGE).labels.any()
+    assert np.array_equal(segmenter(IMAGE, refine="off").labels, plain(IMAGE).labels)
+    assert not plain(IMAGE, refine=First()).labels.any()

@@ -77,7 +77,7 @@ def test_earlier_predictions_stay(segfield: CommandLine, data: Path, segmenter: 
     for words in (("predict", cut), ("predict", cut, "--overwrite")):
         segfield.refuses(words[0], words[1], data / "images", "--out", out, "--device", "cpu", *words[2:])
     said = segfield.refuses("predict", segmenter, data / "images", "--out", out, "--device", "cpu", "--flips", "all")
-    assert "holds predictions of other settings" in said and "--overwrite to make them anew" in said
+    assert "holds results of other settings" in said and "--overwrite to make them anew" in said
     assert contents(out) == before
 
 

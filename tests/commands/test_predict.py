@@ -15,7 +15,7 @@ from PIL import Image
 from segfield.commands import predict as verb
 from segfield.commands.predict import predict
 from segfield.errors import DataError, SegfieldError, SettingError
-from tests.inference.networks import FakeSegmenter, pixelwise
+from tests.inference.networks import Confident, FakeSegmenter, pixelwise
 
 
 @pytest.fixture
@@ -157,9 +157,48 @@ def test_all_kinds_scales_and_source_values(segmenter_file, photos, tmp_path):
     assert settings["scales"] == [0.5, 1.0] and settings["flips"] == "all" and settings["source_values"] is True
 
 
+def test_a_refiner_is_a_setting_like_others(segmenter_file, photos, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    refiner = Confident(favoured=1)
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(pixelwise, refiner=refiner))
+    predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
+    ids = np.asarray(Image.open(out / "ids" / "sub" / "big.png"))
+    assert (ids[:, 75:] == 1).all() and len(refiner.calls) == 4
+    settings = json.loads((out / "predict.json").read_text(encoding="utf-8"))
+    assert settings["refiner"] == "confident favoured=1 above=200"
+    with pytest.raises(SettingError, match=r"refiner: confident favoured=1 above=200 there, None now"):
+        predict(segmenter_file, [str(photos)], str(out), refine="off", device="cpu", quiet=True)
+    refiner.above = 100
+    with pytest.raises(SettingError, match=r"refiner: confident favoured=1 above=200 there, confident .*above=100 now"):
+        predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
+
+
+def test_results_older_than_refiners_are_gone_on_with(segmenter_file, photos, tmp_path):
+    out = tmp_path / "out"
+    first = predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
+    stamps = [file.stat().st_mtime_ns for file in first]
+    settings = json.loads((out / "predict.json").read_text(encoding="utf-8"))
+    assert settings.pop("refiner", "missing") is None
+    (out / "predict.json").write_text(json.dumps(settings))
+    predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
+    assert [file.stat().st_mtime_ns for file in first] == stamps
+
+
+def test_memory_that_a_refiner_takes_is_told(segmenter_file, photos, tmp_path, monkeypatch, capsys):
+    told = []
+    for refiner in (None, Confident()):
+        fake = FakeSegmenter(pixelwise, refiner=refiner)
+        monkeypatch.setattr(verb, "load_segmenter", lambda file, device, fake=fake: fake)
+        predict(segmenter_file, [str(photos / "sub" / "big.png")], str(tmp_path / f"{refiner is None}"), device="cpu")
+        told.append(capsys.readouterr().err)
+    assert "and its refinement" in told[1] and "refinement" not in told[0]
+
+
 @pytest.mark.parametrize(
     "settings, told",
     [
+        ({"refine": "deeplap"}, "there is no refiner 'deeplap'; did you mean deeplab"),
+        ({"refine": "nothing.json"}, "there is no such settings file"),
         ({"save": "ids,overlays"}, "'overlays' cannot be saved; did you mean overlay"),
         ({"device": "cuda:99"}, "asks for"),
         ({"part": "3/2"}, "give i/n"),
@@ -169,7 +208,7 @@ def test_all_kinds_scales_and_source_values(segmenter_file, photos, tmp_path):
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_written(segmenter_file, photos, tmp_path, settings, told):
-    with pytest.raises(SettingError, match=told):
+    with pytest.raises(SegfieldError, match=told):
         predict(segmenter_file, [str(photos)], str(tmp_path / "out"), **{"device": "cpu", **settings})
     assert not (tmp_path / "out").exists()
 

@@ -29,7 +29,7 @@ def refine(
     *,
     save: str | Sequence[str] = "ids,palette,overlay",
     confidence: float = 0.7,
-    unknown: str | int | None = None,
+    unknown: str = "",
     classes: str | None = None,
     preset: str | None = None,
     bilateral_weight: float | None = None,
@@ -56,6 +56,7 @@ def refine(
             colours), overlay (JPEG), probabilities (NPZ), compare (PNG: image, before, after, what changed).
         confidence: how sure the given labels are, 0 to 1.
         unknown: value of pixels without a known label, which the CRF fills: a number, black, or a colour '#rrggbb'.
+            Where it is not given, all labels are known.
         classes: class table with names and colours; otherwise each value or colour is a class.
         preset: parameters to begin with: the name of a preset or refiner (deeplab, pydensecrf_readme, guided_filter …), or a
             JSON file.
@@ -94,7 +95,7 @@ def refine(
         raise SettingError(f"confidence is {confidence}; give how sure the labels are, between 0 and 1, e.g. 0.7")
     pairs, base = _pairs(images, labels, Path(out))
     given_labels = [file for _, file in pairs if not is_array(file)]
-    marked = None if unknown is None else str(unknown)
+    marked = str(unknown) or None
     table = read_class_table(classes) if classes else None
     if table is None and given_labels:
         table = table_of_labels(given_labels, marked)
@@ -151,7 +152,8 @@ class _Job:
 
     def last_line(self, pairs: Sequence[tuple[Input, Path]]) -> str:
         """How many pixels changed, and where the result is."""
-        where = f"{', '.join(self.results.kinds)} of {len(pairs)} image{'s' * (len(pairs) > 1)} are in {self.results.folder}"
+        kinds = f"{', '.join(self.results.kinds)} of {len(pairs)} image{'s' * (len(pairs) > 1)}"
+        where = f"the result is in {self.results.folder} ({kinds})"
         if not self.done:
             return where
         filled = f", {self.filled:,} unknown ones were given one" if self.filled else ""

@@ -108,8 +108,8 @@ class DomainTransform(_EdgeAware):
 class FastBilateralSolver(_EdgeAware):
     """Barron, Poole: The Fast Bilateral Solver, ECCV 2016. A pixel's confidence is its highest probability.
 
-    OpenCV has it only where it was compiled with Eigen, which the wheels of PyPI are not (5.0.0 is not); there a
-    sentence says so, and `DomainTransform` is what works.
+    OpenCV has it only where it was compiled with Eigen, which PyPI's wheel 5.0.0 is not; there a sentence says
+    so, and `DomainTransform` is what works.
 
     Args:
         sxy: cells of the bilateral grid, in pixels.
@@ -147,8 +147,8 @@ class FastBilateralSolver(_EdgeAware):
             if getattr(error, "code", None) != -213 and "EIGEN" not in str(error):
                 raise
             raise SettingError(
-                "this OpenCV was compiled without Eigen, so its fast bilateral solver cannot run (the wheels of PyPI "
-                "are built so); refine with domain_transform or guided_filter, or install an OpenCV built with Eigen"
+                "this OpenCV was compiled without Eigen, which its fast bilateral solver needs; refine with "
+                "domain_transform or guided_filter, or install an OpenCV built with Eigen"
             ) from error
 
 

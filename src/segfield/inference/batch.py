@@ -121,13 +121,15 @@ class BatchPrediction:
         if peak.total <= self._told * _TOLD_AGAIN:
             return
         self._told = peak.total
+        refining = " and its refinement" if peak.refining else ""
         tiles = f"{len(plan)} tiles of up to {plan.tile_height}×{plan.tile_width}" if len(plan) > 1 else "whole"
         free = available_bytes(device)
         need = peak.total if device.type == "cpu" else peak.on_device
-        tight = f"; only {in_words(free)} are free: if it fails, give a smaller --tile" if free and need > free else ""
+        mend = "--refine off" if peak.refining > peak.on_device else "a smaller --tile"
+        tight = f"; only {in_words(free)} are free: if it fails, give {mend}" if free and need > free else ""
         console.print(
             f"memory beside the image itself: about {in_words(need)} on {device} for '{image.name}' "
-            f"({plan.height}×{plan.width}, {tiles}){tight}",
+            f"({plan.height}×{plan.width}, {tiles}){refining}{tight}",
             markup=False,
             soft_wrap=True,
         )

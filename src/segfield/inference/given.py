@@ -197,8 +197,10 @@ def _load(file: Path) -> Array:
                 raise DataError(
                     f"{file} holds the arrays {', '.join(names) or '(none)'}; name the one to refine 'probabilities'"
                 )
-            array: Array = archive["probabilities" if "probabilities" in names else names[0]]
-            return array
+            array = archive["probabilities" if "probabilities" in names else names[0]]
+            if isinstance(array, np.ndarray):  # what is no array comes as its bytes
+                return array
+            raise ValueError("no array, or a pickle")
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if "pickle" in str(error).lower():
             raise DataError(

@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from segfield.crf.large_image import WHOLE_PIXELS, WHOLE_VALUES
 from segfield.inference.augmented import WindowLogits
 from segfield.inference.tiles import LINES_AT_ONCE, TilePlan
 
-_REFINED_CLASS = 40  # bytes a pixel and class, and a pixel, of the dense CRF beside what is held for it
-_REFINED_PIXEL = 400
+# Bytes a pixel and class, and a pixel, that a dense CRF takes for as much of an image as it refines at once: photographs
+# take less, an image of pure noise, whose every pixel has lattice points of its own, more.
+_CRF_CLASS, _CRF_PIXEL = 32, 400
 _PROBE = 128  # pixels a side: large enough that padding to the stride does not count, small enough to cost nothing
 
 
@@ -84,7 +86,8 @@ def peak_bytes(
     lines = min(LINES_AT_ONCE, plan.tile_height) * plan.width * (8 + (classes * 12 if keep_entropy else 0))
     result = pixels * ((1 if classes <= 255 else 4) + 4 * keep_entropy + 2 * classes * (keep_probabilities or refining))
     pictures = pixels * 13 if "overlay" in saving else 0
-    refinement = pixels * (classes * _REFINED_CLASS + _REFINED_PIXEL) if refining else 0
+    at_once = min(pixels, WHOLE_PIXELS, WHOLE_VALUES // classes)
+    refinement = pixels * classes * 8 + at_once * (classes * _CRF_CLASS + _CRF_PIXEL) if refining else 0
     return Peak(held + int(max(in_tile + averaging + network.fixed, lines)), result, pictures, refinement)
 
 

@@ -1,0 +1,64 @@
+"""The verb `evaluate` with a refiner: refined scores, the unrefined ones beside them, and what the report names."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segfield.commands.evaluate import evaluate
+from segfield.errors import SettingError
+from segfield.segmenter import Segmenter
+from tests.inference.networks import Confident, FakeSegmenter, pixelwise
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two images, bright where the truth is class 1; what is loaded takes bright pixels for class 2."""
+    for i in range(2):
+        values = np.zeros((24, 30), np.uint8)
+        values[:, 10 + i :] = 250
+        for kind, picture in (("images", np.stack([values] * 3, axis=2)), ("masks", np.uint8(values > 0))):
+            (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(tmp_path / "data" / kind / f"{i}.png")
+    (tmp_path / "data" / "classes.txt").write_text("sky\nroad\ncar\n")
+    return str(tmp_path / "data")
+
+
+@pytest.fixture
+def with_refiner(monkeypatch):
+    def load(refiner):
+        fake = FakeSegmenter(pixelwise, refiner=refiner)
+        fake.facts = {}
+        monkeypatch.setattr(Segmenter, "load", lambda path, device: fake)
+
+    return load
+
+
+def test_refined_and_unrefined_are_told_side_by_side(data, tmp_path, with_refiner, capsys):
+    with_refiner(Confident())
+    evaluation = evaluate("s", data, split="all", out=str(tmp_path / "on"), worst=1)
+    assert evaluation.scores.mean_iou == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert "without the refiner, 100.00 with it (confident favoured=1 above=200)" in told
+    written = json.loads((tmp_path / "on" / "scores.json").read_text(encoding="utf-8"))
+    assert written["unrefined"]["mean_iou"] == pytest.approx(0.5)
+    assert written["scores"]["mean_iou"] == 1
+    assert written["facts"]["refiner"] == "confident favoured=1 above=200"
+    report = (tmp_path / "on" / "report.html").read_text(encoding="utf-8")
+    assert "mIoU without the refiner" in report and "confident favoured=1" in report
+
+
+def test_switched_off_it_is_as_it_ever_was(data, tmp_path, with_refiner, capsys):
+    with_refiner(Confident())
+    evaluation = evaluate("s", data, split="all", out=str(tmp_path / "off"), refine="off", worst=0)
+    assert evaluation.scores.mean_iou == pytest.approx(0.5)
+    assert "refiner" not in capsys.readouterr().out
+    assert "unrefined" not in json.loads((tmp_path / "off" / "scores.json").read_text(encoding="utf-8"))
+
+
+def test_an_unknown_refiner_stops_before_the_work(data, tmp_path, with_refiner):
+    with_refiner(None)
+    with pytest.raises(SettingError, match="there is no refiner 'deeplap'; did you mean deeplab"):
+        evaluate("s", data, split="all", out=str(tmp_path / "o"), refine="deeplap")
+    assert not (tmp_path / "o").exists()

@@ -11,16 +11,20 @@ authors trained on all of CamVid's training images: the first half of the val cl
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segfield.classes import Array
 from segfield.data.dataset import Dataset
 from segfield.data.formats import open_dataset
+
+if TYPE_CHECKING:
+    from segfield.segmenter import Segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -29,54 +33,50 @@ CAMVID_TUNE, STANFORD_TUNE, STANFORD_TEST, FOLDS = 70, 95, 97, 5
 
 @dataclass(frozen=True)
 class Case:
-    """One classifier: `data` is camvid, stanford or camvid_halves; crop in pixels."""
+    """One classifier.
+
+    Attributes:
+        data: camvid, stanford or camvid_halves.
+        says: what it is, in a phrase.
+        model, options, crop, batch_size: of its training; crop in pixels.
+        weights_of: instead, the case whose trained weights it takes, with these options over its own.
+    """
 
     data: str
-    model: str
     says: str
+    model: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     crop: tuple[int, int] = (256, 320)
     batch_size: int = 6
+    weights_of: str | None = None
 
 
+# Trained at stride 16, run at stride 8 with the atrous rates doubled: so DeepLabv3 (Chen et al. 2017, section 3.3) does it.
+AT_8 = {"encoder_output_stride": 8, "decoder_atrous_rates": [24, 48, 72]}
+COARSE = {"encoder_output_stride": 16, "decoder_channels": 128}
 CASES: dict[str, Case] = {
-    "camvid_os16": Case("camvid", "deeplabv3plus:mobilenetv2_100", "DeepLabv3+, encoder stride 16, scores at stride 4"),
-    "stanford_os16": Case(
-        "stanford",
-        "deeplabv3:mobilenetv2_100",
-        "DeepLabv3, scores at stride 16",
-        {"encoder_output_stride": 16, "decoder_channels": 128},
-        (224, 288),
-    ),
+    "camvid_os16": Case("camvid", "DeepLabv3+, encoder stride 16, scores at stride 4", "deeplabv3plus:mobilenetv2_100"),
     "camvid_os8": Case(
-        "camvid",
-        "deeplabv3plus:mobilenetv2_100",
-        "DeepLabv3+, encoder stride 8, scores at stride 4",
-        {"encoder_output_stride": 8},
-        batch_size=4,
-    ),
-    "stanford_os8": Case(
-        "stanford",
-        "deeplabv3:mobilenetv2_100",
-        "DeepLabv3, scores at stride 8",
-        {"encoder_output_stride": 8, "decoder_channels": 128},
-        (224, 288),
-        4,
+        "camvid", "the same weights at encoder stride 8, scores at stride 4", options=AT_8, weights_of="camvid_os16"
     ),
     "camvid_full": Case(
         "camvid",
-        "unet:mobilenetv2_100",
         "U-Net decoder, scores at full resolution",
+        "unet:mobilenetv2_100",
         {"decoder_channels": [128, 64, 48, 32, 16]},
     ),
+    "camvid_coarse16": Case("camvid", "DeepLabv3, scores at stride 16", "deeplabv3:mobilenetv2_100", COARSE),
     "camvid_coarse8": Case(
         "camvid",
-        "deeplabv3:mobilenetv2_100",
-        "DeepLabv3, scores at stride 8, as DeepLab-LargeFOV's are",
-        {"encoder_output_stride": 8, "decoder_channels": 128},
-        batch_size=4,
+        "the same weights, scores at stride 8, as DeepLab-LargeFOV's are",
+        options=AT_8,
+        weights_of="camvid_coarse16",
     ),
-    "espnet": Case("camvid_halves", "espnet", "ESPNet p 2 q 8 with its authors' weights, scores at full resolution"),
+    "stanford_os16": Case(
+        "stanford", "DeepLabv3, scores at stride 16", "deeplabv3:mobilenetv2_100", COARSE, (224, 288)
+    ),
+    "stanford_os8": Case("stanford", "the same weights, scores at stride 8", options=AT_8, weights_of="stanford_os16"),
+    "espnet": Case("camvid_halves", "ESPNet p 2 q 8 with its authors' weights, scores at full resolution"),
 }
 
 
@@ -101,8 +101,13 @@ def scores_of(name: str, cache: Path, minutes: float = 12, threads: int = 1) -> 
     elif todo:
         import torch
 
+        from segfield.segmenter import Segmenter
+
         torch.set_num_threads(threads)
-        segmenter = trained(name, cache, minutes, threads)
+        case = CASES[name]
+        segmenter = Segmenter.load(trained(case.weights_of or name, cache, minutes, threads), "cpu")
+        if case.weights_of is not None:
+            segmenter = with_options(segmenter, case.options)
         for part, folder in todo.items():
             print(f"{name}: scores of {part}", flush=True)
             write_scores(segmenter, dataset_of(CASES[name].data, part, cache), folder)
@@ -137,13 +142,33 @@ def trained(name: str, cache: Path, minutes: float, threads: int) -> Path:
     return train(recipe).segmenter
 
 
-def write_scores(segmenter_file: Path, dataset: Dataset, folder: Path) -> None:
+def with_options(segmenter: Segmenter, options: Mapping[str, Any]) -> Segmenter:
+    """The same weights in a network of other options."""
+    from segfield.models import build_classifier
+    from segfield.segmenter import Segmenter
+
+    spec = dataclasses.replace(segmenter.spec, options={**segmenter.spec.options, **options})
+    classifier = build_classifier(spec.name, spec.bands, spec.classes, None, spec.options)
+    classifier.load_state_dict(segmenter.classifier.state_dict())
+    return Segmenter(classifier, spec, segmenter.classes, segmenter.scaling)
+
+
+def training_of(name: str, cache: Path) -> dict[str, float]:
+    """Steps, crops, seconds and mIoU on the tuning images (which chose the weights) at the end of a case's training."""
+    name = CASES[name].weights_of or name
+    curves = cache / name / "run" / "curves.csv"
+    if not curves.is_file():
+        return {}
+    rows = [line.split(",") for line in curves.read_text(encoding="utf-8").splitlines()]
+    last = dict(zip(rows[0], map(float, rows[-1]), strict=True))
+    crops = last["step"] * CASES[name].batch_size
+    return {"steps": last["step"], "crops": crops, "seconds": last["seconds"], "tune_miou": 100 * last["val_miou"]}
+
+
+def write_scores(segmenter: Segmenter, dataset: Dataset, folder: Path) -> None:
     """NAME.npy: (K, H, W) float16 log-probabilities of each image, whole images at once."""
     import torch
 
-    from segfield.segmenter import Segmenter
-
-    segmenter = Segmenter.load(segmenter_file, "cpu")
     folder.mkdir(parents=True, exist_ok=True)
     for sample in dataset:
         logits = segmenter.window_logits(torch.from_numpy(np.ascontiguousarray(sample.image))[None])[0]

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from crf_classifiers import CAMVID_TUNE, CASES, Scored, dataset_of, scores_of
+from crf_classifiers import CAMVID_TUNE, CASES, Scored, dataset_of, scores_of, training_of
 from record import ROOT, record
 from segfield.classes import Array, ClassTable
 from segfield.crf import DenseCRF, tune
@@ -55,7 +55,8 @@ def main() -> None:
             folders = scores_of(name, cache, given.minutes, given.threads)
             parts = {part: dataset_of(CASES[name].data, part, cache) for part in folders}
             store = TrialFolder(cache / name / "trials", {"code": code(), "classifier": name})
-            results[name] = {"classifier": CASES[name].says, **measure(folders, parts, given.threads, store)}
+            facts = {"classifier": CASES[name].says, "training": training_of(name, cache)}
+            results[name] = {**facts, **measure(folders, parts, given.threads, store)}
             print(name, results[name], flush=True)
     gains = {name: result["crf"]["gain"]["value"] for name, result in results.items()}
     headline = gains.get(HEADLINE, next(iter(gains.values())))

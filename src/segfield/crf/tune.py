@@ -232,6 +232,7 @@ def _verdict(before: Measures, after: Measures, gain: Difference, folds: int, he
     )
     if helps:
         return f"The CRF helps: {judged}; it is on."
+    doubt = "may help, but that is not certain" if interval.value > 0 else "does not help"
     if keep:
-        return f"The CRF does not help: {judged}; it is on all the same, as asked."
-    return f"The CRF does not help: {judged}; it stays off."
+        return f"The CRF {doubt}: {judged}; it is on all the same, as asked."
+    return f"The CRF {doubt}: {judged}; it stays off."

@@ -10,6 +10,14 @@ import numba
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+}
+
+
 def compiled(loop: Loop) -> Loop:
     """Compile `loop` at its first call for each set of argument types; several threads may run it at once.
 
@@ -17,7 +25,19 @@ def compiled(loop: Loop) -> Loop:
     container without a home) numba refuses to keep it, and each process compiles anew. Sums may be reordered and products
     fused; NaN and infinities keep their meaning, so that bad values show.
     """
-    options = {"nogil": True, "fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
+    return _compile(loop, _OPTIONS)
+
+
+def compiled_lean(loop: Loop) -> Loop:
+    """`compiled` without reference counts, for functions called from inner loops: they neither make nor return arrays.
+
+    Numba counts the references to every array at every call, with atomic operations; between threads that costs more than
+    the work of a pixel.
+    """
+    return _compile(loop, {**_OPTIONS, "_nrt": False})
+
+
+def _compile(loop: Loop, options: dict[str, Any]) -> Loop:
     try:
         machine_code: Loop = numba.njit(cache=True, **options)(loop)
     except RuntimeError:

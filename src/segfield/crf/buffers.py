@@ -1,0 +1,42 @@
+"""Large arrays lent and taken back: the first touch of fresh memory costs as much as several iterations."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from segfield.classes import Array
+
+_KEPT_BYTES = 1 << 28
+_LINE = 64  # bytes
+_lock = threading.Lock()
+_spare: list[Array] = []
+
+
+def borrow(size: int) -> Array:
+    """(size,) float32 with anything in it; give it back with `give_back` when nothing refers to it any more."""
+    with _lock:
+        fitting = [buffer for buffer in _spare if size <= buffer.size <= size + size // 2 + 4096]
+        if fitting:
+            best = min(fitting, key=lambda buffer: buffer.size)
+            _spare[:] = [buffer for buffer in _spare if buffer is not best]
+            return best[:size]
+    return aligned(size)[:size]
+
+
+def aligned(size: int) -> Array:
+    """(size,) float32 that begins with a cache line, so that no vector lies across two."""
+    memory = np.empty(4 * size + _LINE, np.uint8)
+    skip = -memory.ctypes.data % _LINE
+    return memory[skip : skip + 4 * size].view(np.float32)
+
+
+def give_back(buffer: Array) -> None:
+    """Keep a borrowed array for the next one who asks, up to 256 MiB in all; the oldest are let go."""
+    if buffer.size == 0:
+        return
+    with _lock:
+        _spare.append(buffer)
+        while sum(kept.nbytes for kept in _spare) > _KEPT_BYTES:
+            _spare.pop(0)

@@ -1,0 +1,182 @@
+"""One mean-field update along a line of the image: slice, add the messages, softmax, splat, pixel by pixel in registers.
+
+Krähenbühl & Koltun 2011, algorithm 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from segfield.classes import Array
+from segfield.crf.filters.compiled import compiled_lean
+from segfield.crf.filters.simd import (
+    Row,
+    Scalar,
+    Width,
+    any_above,
+    broadcast,
+    exponential,
+    item,
+    largest,
+    load,
+    maximum,
+    multiply,
+    multiply_add,
+    prefetch,
+    scale_add,
+    store,
+    subtract,
+    total,
+    transpose_eight,
+)
+from segfield.crf.image_terms import Appearance, Model, Position
+
+_AHEAD = 8  # pixels
+
+
+@compiled_lean
+def position_row(smooth: Array, halved: bool, scale: Scalar, x: int, half_width: int, lanes: Width, stride: int) -> Row:
+    """scale · the position kernel's sums at column x: of `smooth`, which is widened where it is half a line."""
+    if not halved:
+        return multiply(broadcast(scale, lanes), load(smooth, x * stride, lanes))
+    near, far = x // 2, x // 2 + (1 if x % 2 else -1)
+    inside = 0 <= far < half_width
+    row = multiply(broadcast(np.float32(0.75) * scale, lanes), load(smooth, near * stride, lanes))
+    return scale_add(
+        np.float32(0.25) * scale if inside else np.float32(0),
+        load(smooth, (far if inside else near) * stride, lanes),
+        row,
+    )
+
+
+@compiled_lean
+def appearance_row(rows: Array, appearance: Appearance, pixel: int, last: int, lanes: Width, stride: int) -> Row:
+    """Σ weight · row of vertex; rows of a pixel a little further on are asked for."""
+    corners = appearance.corners
+    begin, ahead = pixel * corners, min(pixel + _AHEAD, last) * corners
+    found = broadcast(np.float32(0), lanes)
+    for corner in range(corners):
+        soon = np.int64(item(appearance.ids, ahead + corner)) * stride
+        prefetch(rows, soon)
+        prefetch(rows, soon + stride - 1)
+        row = np.int64(item(appearance.ids, begin + corner)) * stride
+        found = scale_add(item(appearance.weights, begin + corner), load(rows, row, lanes), found)
+    return found
+
+
+@compiled_lean
+def mixed(messages: Row, model: Model, scratch: Array, lanes: Width, stride: int) -> Row:
+    """−µ·messages."""
+    store(scratch, 0, messages)
+    energy = broadcast(np.float32(0), lanes)
+    for k in range(model.classes):
+        energy = scale_add(-item(scratch, k), load(model.compatibility, k * stride, lanes), energy)
+    return energy
+
+
+@compiled_lean
+def softmax(row: Row, careful: bool, lanes: Width) -> Row:
+    """The softmax of a row; `careful` where its largest lane may lie far below 0."""
+    if careful or any_above(row, np.float32(80)):
+        row = subtract(row, broadcast(largest(row), lanes))
+    grown = exponential(row)
+    return multiply(grown, broadcast(np.float32(1) / total(grown), lanes))
+
+
+@compiled_lean
+def update_line(first: int, columns: int, start: bool, model: Model, appearance: Appearance, position: Position,
+                rows: Array, smooth: Array, new_rows: Array, kept: Array, scratch: Array, line: Array, lanes: Width,
+                stride: int) -> Scalar:  # fmt: skip
+    """Update the pixels first … first + columns − 1.
+
+    Args:
+        start: the first time, when there are no messages yet.
+        rows: the lattice's sums of the last probabilities.
+        smooth: the position kernel's sums along this line, see `position_row`.
+        new_rows: to which the new probabilities are added; empty where no further update follows.
+        kept: the last probabilities of all pixels, for damping and tolerance; or empty.
+        scratch: (stride,).
+        line: (columns·stride,) out: the new probabilities.
+
+    Returns:
+        the largest change of a probability, where `kept` tells it.
+    """
+    corners = 0 if start else appearance.corners
+    new_corners = appearance.corners if new_rows.size > 0 else 0
+    has_position = position.taps_x.size > 0 and not start
+    mixes = model.compatibility.size > 0 and not start
+    half_width = (columns + 1) // 2
+    appearance_weight, position_weight = load(model.appearance_weight, 0, lanes), load(model.position_weight, 0, lanes)
+    zero = broadcast(np.float32(0), lanes)
+    change = zero
+    for x in range(columns):
+        pixel = first + x
+        energy = zero if mixes else subtract(zero, load(model.unary, pixel * stride, lanes))
+        if has_position:
+            near = position_row(smooth, position.halved, item(position.after, pixel), x, half_width, lanes, stride)
+            energy = multiply_add(position_weight, near, energy)
+        if corners > 0:
+            similar = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
+            weight = multiply(appearance_weight, broadcast(item(appearance.after, pixel), lanes))
+            energy = multiply_add(weight, similar, energy)
+        if mixes:
+            energy = subtract(mixed(energy, model, scratch, lanes, stride), load(model.unary, pixel * stride, lanes))
+        updated = softmax(energy, model.careful, lanes)
+        if kept.size > 0:
+            before = load(kept, pixel * stride, lanes)
+            if not start:
+                updated = scale_add(model.damping, subtract(before, updated), updated)
+                change = maximum(change, maximum(subtract(before, updated), subtract(updated, before)))
+            store(kept, pixel * stride, updated)
+        store(line, x * stride, updated)
+        if new_corners > 0:
+            scale = item(appearance.before, pixel)
+            for corner in range(pixel * new_corners, (pixel + 1) * new_corners):
+                row = np.int64(item(appearance.ids, corner)) * stride
+                store(
+                    new_rows,
+                    row,
+                    scale_add(item(appearance.weights, corner) * scale, updated, load(new_rows, row, lanes)),
+                )
+    return largest(change)
+
+
+@compiled_lean
+def line_to_planes(line: Array, place: int, planes: Array, first: int, columns: int, classes: int, stride: int) -> None:
+    """Write a line's rows into (K·N,) planes."""
+    pixels = planes.size // classes
+    whole = classes // 8 * 8
+    eights = columns // 8 * 8
+    for x in range(0, eights, 8):
+        for k in range(0, whole, 8):
+            transpose_eight(line, place + x * stride + k, stride, planes, k * pixels + first + x, pixels)
+    for k in range(classes):
+        for x in range(eights if k < whole else 0, columns):
+            planes[k * pixels + first + x] = line[place + x * stride + k]
+
+
+@compiled_lean
+def planes_to_rows(planes: Array, classes: int, start: int, stop: int, rows: Array, highest: Scalar, lanes: Width,
+                   stride: int) -> None:  # fmt: skip
+    """Rows of energies above the pixel's lowest from (K·N,) planes, for the pixels start … stop − 1.
+
+    Channels beyond the classes get `highest`.
+    """
+    pixels = planes.size // classes
+    whole = classes // 8 * 8
+    for first in range(start, stop, 8):
+        last = min(first + 8, stop)
+        done = 0
+        if last - first == 8:
+            done = whole
+            for k in range(0, whole, 8):
+                transpose_eight(planes, k * pixels + first, pixels, rows, first * stride + k, stride)
+        for pixel in range(first, last):
+            for k in range(done, classes):
+                rows[pixel * stride + k] = planes[k * pixels + pixel]
+            for k in range(classes, stride):
+                rows[pixel * stride + k] = highest
+        for pixel in range(first, last):
+            row = load(rows, pixel * stride, lanes)
+            lowest = -largest(subtract(broadcast(np.float32(0), lanes), row))
+            store(rows, pixel * stride, subtract(row, broadcast(lowest, lanes)))

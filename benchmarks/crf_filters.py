@@ -86,7 +86,6 @@ def bilateral_rows(features: Any, values: Doubles, epsilons: Sequence[float]) ->
 
 def gaussian_rows(features: Any, shape: Any, parameters: Parameters, values: Doubles) -> dict[str, dict[str, Any]]:
     from segfield.crf.filters.gaussian_grid import GridGaussian
-
     from segfield.crf.filters.lattice import LatticeFilter
 
     exact = DenseGaussian(shape, parameters.gaussian_sxy)

@@ -5,6 +5,7 @@ Krähenbühl & Koltun 2011. Same result as `mean_field` with these kernels, to r
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,16 +22,20 @@ from segfield.crf.image_kernels import (
     NOTHING,
     appearance_kernel,
     bilateral_planes,
+    halved_image,
     position_kernel,
     scratch,
 )
 from segfield.crf.image_loop import run_band
-from segfield.crf.image_pass import planes_to_rows
-from segfield.crf.image_terms import Appearance, Model, Position, Workspace
+from segfield.crf.image_pass import average_rows, planes_to_rows
+from segfield.crf.image_stages import cheap_iterations
+from segfield.crf.image_terms import Model, Workspace
 from segfield.crf.threads import together
 from segfield.errors import DataError
 
-_NO_CLASS = np.float32(1e30)  # the unary of channels that are no class
+Bandwidth = float | Sequence[float] | None
+
+_NO_CLASS = 1e30  # the unary of channels that are no class
 
 
 class ImageCRF:
@@ -77,6 +82,12 @@ class ImageCRF:
         self._position = NO_POSITION
         if gaussian_sxy is not None:
             self._position = position_kernel(self.shape, gaussian_sxy, normalization)
+        self._image, self._fine = image, fine
+        self._bandwidths = (bilateral_sxy, bilateral_srgb, gaussian_sxy)
+        self._normalization: Normalization = normalization
+        self._threads = threads
+        self._cheaper: ImageCRF | None = None
+        self._lock = threading.Lock()
 
     def run(
         self,
@@ -88,6 +99,8 @@ class ImageCRF:
         iterations: int = 10,
         damping: float = 0.0,
         tolerance: float = 0.0,
+        start: Array | None = None,
+        cheap_start: bool = False,
     ) -> Array:
         """Mean-field probabilities.
 
@@ -98,52 +111,139 @@ class ImageCRF:
             iterations: at most so many.
             damping: share of the last probabilities that stays, 0 … 1.
             tolerance: stop when no probability changes by more; 0 never stops.
+            start: (K, H, W) probabilities to begin with instead of softmax(−U).
+            cheap_start: early iterations at half resolution, or those of `fine` on the plain lattice, where that saves
+                time; not with damping, tolerance or start. See `image_stages`.
 
         Returns:
             (K, H, W) float32.
 
         Raises:
-            DataError: if the unary's size is not the image's.
+            DataError: if the unary's or the start's size is not the image's.
         """
         if unary.ndim != 3 or unary.shape[1:] != self.shape:
             raise DataError(f"the unary has the shape {unary.shape}; give (K, {self.shape[0]}, {self.shape[1]})")
-        classes, columns = len(unary), self.shape[1]
-        stride = lanes_for(classes)
-        lanes = Width(stride)
-        flat = np.ascontiguousarray(unary, np.float32).reshape(-1)
+        if start is not None and start.shape != unary.shape:
+            raise DataError(f"start has the shape {start.shape} and the unary {unary.shape}; give the same")
+        classes, stride = len(unary), lanes_for(len(unary))
         model = _model(classes, stride, bilateral_weight, gaussian_weight, compatibility, damping, tolerance)
+        early = 0
+        if cheap_start and start is None and not (damping or tolerance):
+            early = cheap_iterations(iterations, self._fine, self.shape)
+        if early and self._fine:
+            start = self._plain().run(
+                unary, bilateral_weight=bilateral_weight, gaussian_weight=gaussian_weight, compatibility=compatibility,
+                iterations=early, cheap_start=True,
+            )  # fmt: skip
+        rows = self._to_rows(unary, _NO_CLASS, stride, lowers=True)
+        given, halved = (NOTHING, False) if start is None else (self._to_rows(start, 0, stride, lowers=False), False)
+        if early and not self._fine:
+            given, halved = self._run_halved(rows, model, early, stride), True
+        out = np.empty(unary.shape, np.float32)
+        kept = borrow(self.pixels * stride if damping or tolerance else 0)
+        self._iterate(model._replace(unary=rows), iterations - early, stride, given, halved, kept, out.reshape(-1))
+        for buffer in (rows, given, kept):
+            give_back(buffer)
+        return out
+
+    def _iterate(
+        self, model: Model, iterations: int, stride: int, given: Array, halved: bool, kept: Array, out: Array
+    ) -> None:
+        """Run the bands' loops together, into `out` and `kept` where they are not empty."""
         appearance = self._appearance if model.appearance_weight.any() else NO_APPEARANCE
         position = self._position if model.position_weight.any() else NO_POSITION
-        keeps = damping > 0 or tolerance > 0
-        work = self._workspace(appearance, position, classes, stride, keeps)
-        model = model._replace(unary=borrow(self.pixels * stride))
-        bounds = self._bounds
-        own = [scratch(columns, stride, position) for _ in bounds[1:]]
-
-        def run_part(part: int) -> None:
-            start, stop = bounds[part] * columns, bounds[part + 1] * columns
-            planes_to_rows(flat, classes, start, stop, model.unary, _NO_CLASS, lanes, stride)
-            run_band(part, bounds, columns, iterations, appearance, position, model, work, own[part], lanes, stride)
-
-        together(len(own), run_part)
-        for buffer in (model.unary, work.rows, work.new_rows, work.lines, work.new_lines, work.kept):
-            give_back(buffer)
-        return work.out.reshape(classes, *self.shape)
-
-    def _workspace(
-        self, appearance: Appearance, position: Position, classes: int, stride: int, keeps: bool
-    ) -> Workspace:
-        rows = self._rows * stride if appearance.corners else 0
         height, columns = self.shape
+        parts = len(self._bounds) - 1
+        rows = self._rows * stride if appearance.corners else 0
         line = ((columns + 1) // 2 if position.halved else columns) * stride
         lines = ((height + 1) // 2 if position.halved else height) * line if position.taps_x.size else 0
-        parts = len(self._bounds) - 1
-        return Workspace(
-            borrow(rows), borrow(rows), borrow(lines), borrow(lines),
-            np.zeros(2 * parts * line if position.halved else 0, np.float32),
-            borrow(self.pixels * stride if keeps else 0),
-            np.zeros(8 * parts, np.float32), new_barrier(), np.empty(classes * self.pixels, np.float32),
-        )  # fmt: skip
+        memory = (borrow(rows), borrow(rows), borrow(lines), borrow(lines))
+        borders = np.zeros(2 * parts * line if position.halved else 0, np.float32)
+        changes = np.zeros(8 * parts, np.float32)
+        work = Workspace(
+            memory[0], memory[1], memory[2], memory[3], borders, kept, given, halved, changes, new_barrier(), out
+        )
+        own = [scratch(columns, stride, position) for _ in range(parts)]
+
+        def run_part(part: int) -> None:
+            run_band(
+                part,
+                self._bounds,
+                columns,
+                iterations,
+                appearance,
+                position,
+                model,
+                work,
+                own[part],
+                Width(stride),
+                stride,
+            )
+
+        together(parts, run_part)
+        for buffer in memory:
+            give_back(buffer)
+
+    def _to_rows(self, planes: Array, beyond: float, stride: int, lowers: bool) -> Array:
+        """(K, H, W) → borrowed (N·stride,) rows."""
+        flat = np.ascontiguousarray(planes, np.float32).reshape(-1)
+        rows = borrow(self.pixels * stride)
+        starts = self._bounds * self.shape[1]
+
+        def convert(part: int) -> None:
+            planes_to_rows(
+                flat,
+                len(planes),
+                starts[part],
+                starts[part + 1],
+                rows,
+                np.float32(beyond),
+                lowers,
+                Width(stride),
+                stride,
+            )
+
+        together(len(starts) - 1, convert)
+        return rows
+
+    def _run_halved(self, rows: Array, model: Model, iterations: int, stride: int) -> Array:
+        """The first iterations at half resolution: borrowed rows of probabilities."""
+        half = self._halved()
+        height, columns = self.shape
+        unary = borrow(half.pixels * stride)
+
+        def average(part: int) -> None:
+            begin, end = half._bounds[part], half._bounds[part + 1]
+            average_rows(rows, height, columns, begin, end, unary, Width(stride), stride)
+
+        together(len(half._bounds) - 1, average)
+        kept = borrow(half.pixels * stride)
+        half._iterate(model._replace(unary=unary), iterations, stride, NOTHING, False, kept, NOTHING)
+        give_back(unary)
+        return kept
+
+    def _halved(self) -> ImageCRF:
+        sxy, srgb, gaussian = self._bandwidths
+        return self._companion(halved_image(self._image), _half(sxy), srgb, _half(gaussian))
+
+    def _plain(self) -> ImageCRF:
+        return self._companion(self._image, *self._bandwidths)
+
+    def _companion(self, image: Array, sxy: Bandwidth, srgb: Bandwidth, gaussian: Bandwidth) -> ImageCRF:
+        """The same kernels in a cheaper form, built when first wanted."""
+        with self._lock:
+            if self._cheaper is None:
+                self._cheaper = ImageCRF(
+                    image, bilateral_sxy=sxy, bilateral_srgb=srgb, gaussian_sxy=gaussian,
+                    normalization=self._normalization, threads=self._threads,
+                )  # fmt: skip
+            return self._cheaper
+
+
+def _half(sxy: Bandwidth) -> Bandwidth:
+    if sxy is None:
+        return None
+    return [value / 2 for value in sxy] if isinstance(sxy, Sequence) else sxy / 2
 
 
 def _model(

@@ -31,6 +31,17 @@ def bilateral_planes(image: Array, sxy: float | Sequence[float], srgb: float | S
     return padded_planes(features.reshape(2 + bands, -1), height * width)
 
 
+def halved_image(image: Array) -> Array:
+    """(C, H, W) → (C, ⌈H/2⌉, ⌈W/2⌉) float32 means of 2 × 2 pixels; beyond the rim the last counts twice."""
+    upper, lower = image[:, ::2].astype(np.float32), image[:, 1::2]
+    upper[:, : lower.shape[1]] += lower
+    upper[:, lower.shape[1] :] *= 2
+    left, right = upper[:, :, ::2].copy(), upper[:, :, 1::2]
+    left[:, :, : right.shape[2]] += right
+    left[:, :, right.shape[2] :] *= 2
+    return left * np.float32(0.25)
+
+
 def appearance_kernel(lattice: Lattice, normalization: Normalization) -> Appearance:
     """The bilateral kernel on its lattice, whose bands begin at whole lines of the image."""
     starts = np.cumsum([0, *(len(band.touched) for band in lattice.bands)])[:-1]

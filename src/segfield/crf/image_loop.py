@@ -38,8 +38,8 @@ def run_band(part: int, bounds: Array, columns: int, iterations: int, appearance
             for other in range(parts):
                 change = max(change, work.changes[other * 8])
             wait_for_all(work.barrier, parts)
-            if last or (iteration > 0 and change <= model.tolerance):
-                for y in range(bounds[part], bounds[part + 1]):
+            if last or (iteration > 0 and model.tolerance > 0 and change <= model.tolerance):
+                for y in range(bounds[part], bounds[part + 1] if work.out.size > 0 else bounds[part]):
                     first = y * columns
                     line_to_planes(work.kept, first * stride, work.out, first, columns, model.classes, stride)
                 break
@@ -70,7 +70,8 @@ def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool,
             clear_rows(new_rows, row + appearance.touched[block], row + appearance.touched[block + 1], lanes, stride)
             cleared += BLOCK
         line_change = update_line(first, columns, start, model, appearance, position, rows, own.smooth,
-                                  own.nothing if last else new_rows, work.kept, own.message, own.line, lanes, stride)  # fmt: skip
+                                  own.nothing if last else new_rows, work.kept, work.start,
+                                  work.start_halved, own.message, own.line, lanes, stride)  # fmt: skip
         change = max(change, line_change)
         if last:
             if work.kept.size == 0:

@@ -13,6 +13,7 @@ from segfield.crf.filters.simd import (
     Row,
     Scalar,
     Width,
+    add,
     any_above,
     broadcast,
     exponential,
@@ -85,8 +86,8 @@ def softmax(row: Row, careful: bool, lanes: Width) -> Row:
 
 @compiled_lean
 def update_line(first: int, columns: int, start: bool, model: Model, appearance: Appearance, position: Position,
-                rows: Array, smooth: Array, new_rows: Array, kept: Array, scratch: Array, line: Array, lanes: Width,
-                stride: int) -> Scalar:  # fmt: skip
+                rows: Array, smooth: Array, new_rows: Array, kept: Array, given: Array, halved: bool,
+                scratch: Array, line: Array, lanes: Width, stride: int) -> Scalar:  # fmt: skip
     """Update the pixels first … first + columns − 1.
 
     Args:
@@ -95,6 +96,8 @@ def update_line(first: int, columns: int, start: bool, model: Model, appearance:
         smooth: the position kernel's sums along this line, see `position_row`.
         new_rows: to which the new probabilities are added; empty where no further update follows.
         kept: the last probabilities of all pixels, for damping and tolerance; or empty.
+        given: probabilities of all pixels to start with; empty for softmax(−U).
+        halved: `given` is of half the lines and columns.
         scratch: (stride,).
         line: (columns·stride,) out: the new probabilities.
 
@@ -106,6 +109,7 @@ def update_line(first: int, columns: int, start: bool, model: Model, appearance:
     has_position = position.taps_x.size > 0 and not start
     mixes = model.compatibility.size > 0 and not start
     half_width = (columns + 1) // 2
+    given_first = first // columns // 2 * half_width if halved else first
     appearance_weight, position_weight = load(model.appearance_weight, 0, lanes), load(model.position_weight, 0, lanes)
     zero = broadcast(np.float32(0), lanes)
     change = zero
@@ -121,7 +125,11 @@ def update_line(first: int, columns: int, start: bool, model: Model, appearance:
             energy = multiply_add(weight, similar, energy)
         if mixes:
             energy = subtract(mixed(energy, model, scratch, lanes, stride), load(model.unary, pixel * stride, lanes))
-        updated = softmax(energy, model.careful, lanes)
+        updated = (
+            load(given, (given_first + (x // 2 if halved else x)) * stride, lanes)
+            if start and given.size > 0
+            else softmax(energy, model.careful, lanes)
+        )
         if kept.size > 0:
             before = load(kept, pixel * stride, lanes)
             if not start:
@@ -156,9 +164,9 @@ def line_to_planes(line: Array, place: int, planes: Array, first: int, columns: 
 
 
 @compiled_lean
-def planes_to_rows(planes: Array, classes: int, start: int, stop: int, rows: Array, highest: Scalar, lanes: Width,
-                   stride: int) -> None:  # fmt: skip
-    """Rows of energies above the pixel's lowest from (K·N,) planes, for the pixels start … stop − 1.
+def planes_to_rows(planes: Array, classes: int, start: int, stop: int, rows: Array, highest: Scalar, lowers: bool,
+                   lanes: Width, stride: int) -> None:  # fmt: skip
+    """Rows from (K·N,) planes, for the pixels start … stop − 1, if asked lowered by the pixel's smallest value.
 
     Channels beyond the classes get `highest`.
     """
@@ -176,7 +184,23 @@ def planes_to_rows(planes: Array, classes: int, start: int, stop: int, rows: Arr
                 rows[pixel * stride + k] = planes[k * pixels + pixel]
             for k in range(classes, stride):
                 rows[pixel * stride + k] = highest
-        for pixel in range(first, last):
+        for pixel in range(first, last if lowers else first):
             row = load(rows, pixel * stride, lanes)
             lowest = -largest(subtract(broadcast(np.float32(0), lanes), row))
             store(rows, pixel * stride, subtract(row, broadcast(lowest, lanes)))
+
+
+@compiled_lean
+def average_rows(
+    rows: Array, height: int, columns: int, begin: int, end: int, out: Array, lanes: Width, stride: int
+) -> None:
+    """Means of 2 × 2 rows for the lines begin … end − 1 of an image of half the size; beyond the rim the last counts twice."""
+    half_width = (columns + 1) // 2
+    quarter = broadcast(np.float32(0.25), lanes)
+    for y in range(begin, end):
+        upper, lower = 2 * y * columns, min(2 * y + 1, height - 1) * columns
+        for x in range(half_width):
+            left, right = 2 * x, min(2 * x + 1, columns - 1)
+            above = add(load(rows, (upper + left) * stride, lanes), load(rows, (upper + right) * stride, lanes))
+            below = add(load(rows, (lower + left) * stride, lanes), load(rows, (lower + right) * stride, lanes))
+            store(out, (y * half_width + x) * stride, multiply(quarter, add(above, below)))

@@ -60,9 +60,11 @@ class Workspace(NamedTuple):
     new_lines: Array
     borders: Array  # (parts·2·w·stride,): what a band adds to its neighbours' half-resolution lines
     kept: Array  # (N·stride,) last probabilities, or empty where neither damping nor tolerance wants them
+    start: Array  # (N·stride,) probabilities to begin with, or empty for softmax(−U)
+    start_halved: bool  # of half the lines and columns
     changes: Array  # (parts·8,) float32
     barrier: Array
-    out: Array  # (K·N,) float32 probabilities
+    out: Array  # (K·N,) float32 probabilities; empty where `kept` is all that is wanted
 
 
 class Scratch(NamedTuple):

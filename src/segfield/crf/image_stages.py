@@ -1,0 +1,23 @@
+"""Which mean-field iterations may be cheap ones: later iterations correct what early ones lack in exactness.
+
+After four more iterations on the full lattice, a start at half resolution lies as near to the exact mean field as full
+iterations throughout; `benchmarks/crf_exactness.py` measures both.
+"""
+
+from __future__ import annotations
+
+import math
+
+_LAST, _LAST_FINE = 3, 4  # iterations that are never cheap
+_SHARE = 0.4  # of the iterations, at least, are not
+_WORTH, _WORTH_FINE = 4, 3  # fewer cheap iterations do not pay for what they need built
+_SMALLEST = 64  # pixels: shorter sides are not halved
+
+
+def cheap_iterations(iterations: int, fine: bool, shape: tuple[int, int]) -> int:
+    """How many of the first iterations are cheap for an image (H, W): at half resolution, or for `fine` on the plain lattice."""
+    last = max(_LAST_FINE if fine else _LAST, math.ceil(_SHARE * iterations))
+    early = iterations - last
+    if early < (_WORTH_FINE if fine else _WORTH) or (not fine and min(shape) < _SMALLEST):
+        return 0
+    return early

@@ -76,6 +76,9 @@ class DenseCRF:
     """Share of the previous probabilities that each iteration keeps, 0 … 1."""
     tolerance: float = 0.0
     """Stop once no probability changes by more than this; 0: run all iterations."""
+    cheap_start: bool | None = None
+    """Early iterations on cheaper kernels, the later ones as asked: at half resolution, those of `fine` on one lattice, those
+    of `exact` on `fine`. None: for fast and fine, where that saves time; True also for exact, False for none."""
     image_range: float | None = None
     """The image's value that counts as white. None: 255 for uint8, 65535 for uint16, 1 or 255 for floats by their values."""
     tile: int | None = None
@@ -296,4 +299,5 @@ def _run(engine: Engine, unary: Any, crf: DenseCRF) -> Any:
         iterations=crf.iterations,
         damping=crf.damping,
         tolerance=crf.tolerance,
+        cheap_start=crf.accuracy != "exact" if crf.cheap_start is None else crf.cheap_start,
     )

@@ -6,6 +6,8 @@ change from run to run.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 from segfield.crf.arrays import as_array, as_float32, is_tensor, like, namespace
 from segfield.crf.features import bilateral_features, position_features
 from segfield.crf.filters.filter import Filter, Normalization, Normalized
+from segfield.crf.image_stages import cheap_iterations
 from segfield.crf.mean_field import Kernel, mean_field
 from segfield.crf.parameters import Number
 
@@ -32,6 +35,7 @@ class Engine(Protocol):
         iterations: int,
         damping: float = 0.0,
         tolerance: float = 0.0,
+        cheap_start: bool = False,
     ) -> Any:
         """(K, H, W) float32 energies → (K, H, W) float32 probabilities."""
         ...
@@ -71,19 +75,25 @@ def build_engine(
     pixels = as_array(image)
     near = None if gaussian_sxy is None else position_features(tuple(pixels.shape[1:]), gaussian_sxy)
     alike = None if bilateral_sxy is None else bilateral_features(pixels, bilateral_sxy, bilateral_srgb)
-    filters = [
-        None if features is None else Normalized(_filter(features, image, accuracy, epsilon), normalization)
+    bilateral, gaussian = (
+        None if features is None else Normalized(_filter(features, image, accuracy, epsilon, threads), normalization)
         for features in (alike, near)
-    ]
-    return FilterEngine(*filters)
+    )
+    cheaper: Callable[[], Engine] | None = None
+    if not is_tensor(image):
+        cheaper = functools.partial(
+            build_engine, image, bilateral_sxy=bilateral_sxy, bilateral_srgb=bilateral_srgb, gaussian_sxy=gaussian_sxy,
+            normalization=normalization, accuracy="fine", epsilon=epsilon, threads=threads,
+        )  # fmt: skip
+    return FilterEngine(bilateral, gaussian, cheaper)
 
 
-def _filter(features: Any, image: Any, accuracy: Accuracy, epsilon: float) -> Filter:
+def _filter(features: Any, image: Any, accuracy: Accuracy, epsilon: float, threads: int | None) -> Filter:
     """The filter of these features where `image` lies: NumPy, or the tensor's device."""
     if not is_tensor(image):
         from segfield.crf.filters.tiled import TiledFilter
 
-        tiled: Filter = TiledFilter(features, epsilon=epsilon)
+        tiled: Filter = TiledFilter(features, epsilon=epsilon, threads=threads)
         return tiled
     on_device = like(features, image)
     if accuracy == "exact":
@@ -97,11 +107,19 @@ def _filter(features: Any, image: Any, accuracy: Accuracy, epsilon: float) -> Fi
 
 
 class FilterEngine:
-    """Mean field over any filters of the bilateral and the Gaussian kernel; either may be absent."""
+    """Mean field over any filters of the bilateral and the Gaussian kernel; either may be absent.
 
-    def __init__(self, bilateral: Filter | None, gaussian: Filter | None) -> None:
+    Args:
+        bilateral, gaussian: the normalised filters.
+        cheaper: builds the engine that runs the early iterations of a cheap start; None: this runs them all.
+    """
+
+    def __init__(
+        self, bilateral: Filter | None, gaussian: Filter | None, cheaper: Callable[[], Engine] | None = None
+    ) -> None:
         self.bilateral = bilateral
         self.gaussian = gaussian
+        self._cheaper = cheaper
 
     def run(
         self,
@@ -113,17 +131,33 @@ class FilterEngine:
         iterations: int,
         damping: float = 0.0,
         tolerance: float = 0.0,
+        cheap_start: bool = False,
     ) -> Any:
-        rows = unary.reshape(unary.shape[0], -1).T  # (N, K)
-        rows = rows.contiguous() if is_tensor(rows) else np.ascontiguousarray(rows)
+        start, early = None, 0
+        if cheap_start and self._cheaper is not None and not (damping or tolerance):
+            early = cheap_iterations(iterations, True, unary.shape[1:])
+        if early and self._cheaper is not None:
+            start = _rows(
+                self._cheaper().run(
+                    unary, bilateral_weight=bilateral_weight, gaussian_weight=gaussian_weight,
+                    compatibility=compatibility, iterations=early, cheap_start=True,
+                )
+            )  # fmt: skip
         pairs = ((self.bilateral, bilateral_weight), (self.gaussian, gaussian_weight))
         found = mean_field(
-            rows,
+            _rows(unary),
             [Kernel(kernel, weight) for kernel, weight in pairs if kernel is not None],
             compatibility=compatibility,
-            iterations=iterations,
+            iterations=iterations - early,
             damping=damping,
             tolerance=tolerance,
+            start=start,
         )
         columns = as_float32(found.probabilities).T.reshape(unary.shape)
         return columns.contiguous() if is_tensor(columns) else namespace(columns).ascontiguousarray(columns)
+
+
+def _rows(planes: Any) -> Any:
+    """(K, H, W) → (N, K)."""
+    rows = planes.reshape(planes.shape[0], -1).T
+    return rows.contiguous() if is_tensor(rows) else np.ascontiguousarray(rows)

@@ -34,7 +34,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]]) -> str:
     shown = [panel for panel in panels if panel[1]]
     if not shown:
         return ""
-    figure = _figure(3.5 * len(shown), 2.7)
+    figure = new_figure(3.5 * len(shown), 2.7)
     for i, (title, keys, scale) in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), i + 1)
         for key, colour in zip(keys, (BLUE, ORANGE, GREEN, "#a855f7", "#e0527a")):
@@ -42,8 +42,8 @@ def training_curves(rows: Sequence[Mapping[str, Any]]) -> str:
             axes.plot(*zip(*points), color=colour, lw=1.8, marker="o" if len(points) < 25 else "", ms=3, label=key)
         if len(keys) > 1:
             axes.legend(frameon=False, labelcolor=INK, fontsize=8)
-        _dress(axes, title=title, x="epoch")
-    return _svg(figure)
+        dress(axes, title=title, x="epoch")
+    return as_svg(figure)
 
 
 def confusion_picture(matrix: Array, names: Sequence[str]) -> str:
@@ -51,7 +51,7 @@ def confusion_picture(matrix: Array, names: Sequence[str]) -> str:
     shares = np.nan_to_num(ratio(matrix, matrix.sum(axis=1, keepdims=True)))
     count = len(names)
     side = min(8.5, max(3.4, 0.42 * count + 1.4))
-    figure = _figure(side, side)
+    figure = new_figure(side, side)
     axes = figure.add_subplot()
     picture = np.empty((count, count, 4))
     picture[..., :3] = BLUE_PARTS
@@ -64,13 +64,13 @@ def confusion_picture(matrix: Array, names: Sequence[str]) -> str:
         size = 8 if count <= 24 else 5
         axes.set_xticks(range(count), names, rotation=90, fontsize=size)
         axes.set_yticks(range(count), names, fontsize=size)
-    _dress(axes, x="predicted", y="truth", grid=False, fontsize=None)
-    return _svg(figure)
+    dress(axes, x="predicted", y="truth", grid=False, fontsize=None)
+    return as_svg(figure)
 
 
 def trimap_curves(boundaries: Boundaries, mean_iou: float) -> str:
     """mIoU within w pixels of a boundary, for growing w; the mIoU of the whole images as a dashed line."""
-    figure = _figure(4.6, 3.0)
+    figure = new_figure(4.6, 3.0)
     axes = figure.add_subplot()
     for values, colour, label in (
         (boundaries.trimap, BLUE, "about boundaries between classes"),
@@ -83,8 +83,8 @@ def trimap_curves(boundaries: Boundaries, mean_iou: float) -> str:
     axes.set_xticks(boundaries.widths, [str(width) for width in boundaries.widths])
     axes.minorticks_off()
     axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="lower right")
-    _dress(axes, x="band width w, pixels", y="mIoU, %")
-    return _svg(figure)
+    dress(axes, x="band width w, pixels", y="mIoU, %")
+    return as_svg(figure)
 
 
 def reliability(calibration: Calibration) -> str:
@@ -94,7 +94,7 @@ def reliability(calibration: Calibration) -> str:
     middles = (edges[:-1] + edges[1:]) / 2
     accuracy = ratio(calibration.correct, calibration.counts)
     confidence = ratio(calibration.confidence, calibration.counts)
-    figure = _figure(4.6, 3.8)
+    figure = new_figure(4.6, 3.8)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.bar(middles, accuracy, width=0.9 / bins, color=BLUE, label="accuracy")
     gap = confidence - accuracy
@@ -104,31 +104,31 @@ def reliability(calibration: Calibration) -> str:
     above.legend(frameon=False, labelcolor=INK, fontsize=8, loc="upper left")
     below.bar(middles, 100 * ratio(calibration.counts, calibration.pixels), width=0.9 / bins, color=INK, alpha=0.35)
     below.set_xlim(0, 1)
-    _dress(above, y="accuracy")
-    _dress(below, x="confidence", y="pixels, %")
-    return _svg(figure)
+    dress(above, y="accuracy")
+    dress(below, x="confidence", y="pixels, %")
+    return as_svg(figure)
 
 
 def image_histogram(values: Array) -> str:
     """How the images' own mIoU is spread."""
     known = values[np.isfinite(values)]
-    figure = _figure(4.6, 2.4)
+    figure = new_figure(4.6, 2.4)
     axes = figure.add_subplot()
     axes.hist(100 * known, bins=np.linspace(0, 100, 26), color=BLUE, rwidth=0.9)
     axes.set_xlim(0, 100)
     axes.yaxis.get_major_locator().set_params(integer=True)
-    _dress(axes, x="an image's own mIoU, %", y="images")
-    return _svg(figure)
+    dress(axes, x="an image's own mIoU, %", y="images")
+    return as_svg(figure)
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
     return figure
 
 
-def _dress(axes: Any, title: str = "", x: str = "", y: str = "", grid: bool = True, fontsize: int | None = 8) -> None:
+def dress(axes: Any, title: str = "", x: str = "", y: str = "", grid: bool = True, fontsize: int | None = 8) -> None:
     axes.patch.set_alpha(0)
     axes.set_title(title, fontsize=9, color=INK, loc="left")
     axes.set_xlabel(x, fontsize=8, color=INK)
@@ -140,7 +140,7 @@ def _dress(axes: Any, title: str = "", x: str = "", y: str = "", grid: bool = Tr
         axes.set_axisbelow(True)
 
 
-def _svg(figure: Any) -> str:
+def as_svg(figure: Any) -> str:
     """The drawing as an <svg> element: its ink is the page's, its size the column's, and it names nothing outside."""
     target = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "segfield"}):

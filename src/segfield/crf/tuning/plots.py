@@ -10,7 +10,7 @@ import numpy as np
 from segfield.classes import Array
 from segfield.crf.tuning.grid import OFF, Point
 from segfield.crf.tuning.measures import Measures
-from segfield.evaluation.plots import BLUE, GREEN, INK, ORANGE, _dress, _figure, _svg
+from segfield.evaluation.plots import BLUE, GREEN, INK, ORANGE, as_svg, dress, new_figure
 
 if TYPE_CHECKING:
     from segfield.crf.tune import Tuning
@@ -24,25 +24,25 @@ def grid_picture(tuning: Tuning) -> str:
     weight = tuning.best_point.weight
     points = _at_weight(tuning, weight)
     width, height = (len({point[axis] for point in points}) for axis in (2, 1))
-    figure = _figure(max(3.8, 0.62 * width + 1.6), max(2.8, 0.46 * height + 1.3))
+    figure = new_figure(max(3.8, 0.62 * width + 1.6), max(2.8, 0.46 * height + 1.3))
     axes = figure.add_subplot()
     _heat_map(axes, tuning, points, _largest_change(tuning))
-    _dress(axes, title=f"weight {weight:g}", x="srgb, units of 0..255", y="sxy, pixels", grid=False)
-    return str(_svg(figure))
+    dress(axes, title=f"weight {weight:g}", x="srgb, units of 0..255", y="sxy, pixels", grid=False)
+    return str(as_svg(figure))
 
 
 def weight_pictures(tuning: Tuning) -> str:
     """The coarse grid: one heat map a weight, all with one colour scale."""
     weights = [weight for weight in tuning.grid.weights if weight > 0][:MOST_PANELS]
     side = max(2.2, 0.5 * len(tuning.grid.srgb) + 0.7)
-    figure = _figure(side * len(weights), max(2.4, 0.42 * len(tuning.grid.sxy) + 1.2))
+    figure = new_figure(side * len(weights), max(2.4, 0.42 * len(tuning.grid.sxy) + 1.2))
     for i, weight in enumerate(weights):
         axes = figure.add_subplot(1, len(weights), i + 1)
         _heat_map(
             axes, tuning, [point for point in tuning.grid.points() if point.weight == weight], _largest_change(tuning)
         )
-        _dress(axes, title=f"weight {weight:g}", x="srgb", y="" if i else "sxy, pixels", grid=False)
-    return str(_svg(figure))
+        dress(axes, title=f"weight {weight:g}", x="srgb", y="" if i else "sxy, pixels", grid=False)
+    return str(as_svg(figure))
 
 
 def weight_curve(tuning: Tuning) -> str:
@@ -53,7 +53,7 @@ def weight_curve(tuning: Tuning) -> str:
     top: dict[float, float] = {}
     for point, score in tuning.tried.items():
         top[point.weight] = max(score, top.get(point.weight, 0.0))
-    figure = _figure(4.6, 3.0)
+    figure = new_figure(4.6, 3.0)
     axes = figure.add_subplot()
     for scores, colour, label in (
         ({0.0: off, **here}, BLUE, f"sxy {best.sxy:g}, srgb {best.srgb:g}"),
@@ -64,13 +64,13 @@ def weight_curve(tuning: Tuning) -> str:
     axes.axhline(100 * off, color=INK, lw=1, ls=(0, (4, 3)), alpha=0.6, label="classifier alone")
     axes.plot([best.weight], [100 * tuning.tried[best]], marker="o", ms=9, mfc="none", mec=INK, mew=1.5)
     axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="best")
-    _dress(axes, x="bilateral weight", y="mIoU, %")
-    return str(_svg(figure))
+    dress(axes, x="bilateral weight", y="mIoU, %")
+    return str(as_svg(figure))
 
 
 def trimap_before_after(before: Measures, after: Measures) -> str:
     """mIoU within w pixels of a boundary between classes, and about void, before and after."""
-    figure = _figure(4.6, 3.0)
+    figure = new_figure(4.6, 3.0)
     axes = figure.add_subplot()
     lines: Sequence[tuple[Array, str, str, Any]] = (
         (after.boundaries.trimap, BLUE, "with the CRF", "-"),
@@ -84,15 +84,15 @@ def trimap_before_after(before: Measures, after: Measures) -> str:
     axes.set_xlim(0, before.boundaries.widths[-1] + 1)
     if axes.lines:
         axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="lower right")
-    _dress(axes, x="band width w, pixels", y="mIoU, %")
-    return str(_svg(figure))
+    dress(axes, x="band width w, pixels", y="mIoU, %")
+    return str(as_svg(figure))
 
 
 def gain_histogram(before: Measures, after: Measures) -> str:
     """How each image's own mIoU changed, in points."""
     change = 100 * (after.image_mean_iou - before.image_mean_iou)
     change = change[np.isfinite(change)]
-    figure = _figure(4.6, 2.4)
+    figure = new_figure(4.6, 2.4)
     axes = figure.add_subplot()
     if change.size:
         reach = max(1.0, float(np.abs(change).max()))
@@ -101,8 +101,8 @@ def gain_histogram(before: Measures, after: Measures) -> str:
             if part.size:
                 axes.hist(part, bins=bins, rwidth=0.9, color=colour)
     axes.yaxis.get_major_locator().set_params(integer=True)
-    _dress(axes, x="change of an image's own mIoU, points", y="images")
-    return str(_svg(figure))
+    dress(axes, x="change of an image's own mIoU, points", y="images")
+    return str(as_svg(figure))
 
 
 def _at_weight(tuning: Tuning, weight: float) -> list[Point]:

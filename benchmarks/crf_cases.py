@@ -139,28 +139,13 @@ def pydensecrf(case: Case, parameters: Parameters) -> tuple[Floats, float, float
     return found, built - begin, time.perf_counter() - built
 
 
-def ours(
-    case: Case, parameters: Parameters, threads: int | None = None, fine: bool = False
-) -> tuple[Floats, float, float]:
-    """Our (K, H, W) probabilities, seconds of the build and of the iterations: the engine below DenseCRF."""
-    from segfield.crf.image_crf import ImageCRF
-
+def ours(case: Case, parameters: Parameters, threads: int | None = None, **options: Any) -> tuple[Floats, float, float]:
+    """Our (K, H, W) probabilities, seconds of the build and of the iterations: the two halves of a call of DenseCRF."""
+    refiner = dense_crf(parameters, **options)
     begin = time.perf_counter()
-    engine = ImageCRF(
-        case.image,
-        bilateral_sxy=parameters.sxy,
-        bilateral_srgb=parameters.srgb,
-        gaussian_sxy=parameters.gaussian_sxy,
-        fine=fine,
-        threads=threads,
-    )
+    prepared = refiner.prepare(case.image, threads=threads)
     built = time.perf_counter()
-    found = engine.run(
-        case.unary,
-        bilateral_weight=parameters.weight,
-        gaussian_weight=parameters.gaussian_weight,
-        iterations=parameters.iterations,
-    )
+    found = prepared.run(case.unary)
     return found, built - begin, time.perf_counter() - built
 
 

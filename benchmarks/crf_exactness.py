@@ -129,7 +129,7 @@ def contestants(case: Case, parameters: Parameters) -> dict[str, Callable[[], An
         "pydensecrf2": lambda: crf_cases.pydensecrf(case, parameters)[0],
         "ours_fast": caller(case, parameters, accuracy="fast"),
         "ours_fine": caller(case, parameters, accuracy="fine"),
-        "ours_fine_1_thread": lambda: crf_cases.ours(case, parameters, threads=1, fine=True)[0],
+        "ours_fine_1_thread": lambda: crf_cases.ours(case, parameters, threads=1, accuracy="fine")[0],
     }
     for epsilon in EPSILONS if case.image[0].size <= 20_000 else (1e-2, 1e-3):
         runs[f"ours_exact_{epsilon:g}"] = caller(case, parameters, accuracy="exact", epsilon=epsilon)

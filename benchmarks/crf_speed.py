@@ -115,16 +115,11 @@ def compare(name: str, rounds: int | None = None) -> dict[str, Any]:
             taken[who].append((parts[0], parts[1]))
     total = {who: 1e3 * statistics.median(map(sum, times)) for who, times in taken.items()}
     build = {who: 1e3 * statistics.median(times[0] for times in each) for who, each in taken.items()}
-    refiner = crf_cases.dense_crf(parameters)
-    as_called = 1e3 * statistics.median(
-        crf_cases.seconds(lambda: refiner(case.image, unary=case.unary)) for _ in range(min(rounds, 3))
-    )
     return {
         "ms": {who: round(value, 2) for who, value in total.items()},
         "ms_build": {who: round(value, 2) for who, value in build.items()},
         "ms_iterate": {who: round(total[who] - build[who], 2) for who in total},
         "ms_per_iteration_1_thread": round((total["1_thread"] - build["1_thread"]) / parameters.iterations, 3),
-        "ms_dense_crf_called": round(as_called, 2),
         "ratio_1_thread": round(total["pydensecrf"] / total["1_thread"], 2),
         "ratio_2_threads": round(total["pydensecrf"] / total["2_threads"], 2),
         "rounds": rounds,

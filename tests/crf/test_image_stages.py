@@ -14,7 +14,7 @@ SHAPE = (96, 128)
 
 
 def scene(shape: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    image, _, logits = exact_mean_field.scene(5, *shape, seed=seed)
+    image, _, logits = exact_mean_field.scene(9, *shape, seed=seed)
     return image, -logits
 
 
@@ -25,12 +25,13 @@ def case() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("iterations", "fine", "shape", "cheap"),
-    [(10, False, SHAPE, 6), (20, False, SHAPE, 12), (5, False, SHAPE, 0), (10, False, (40, 500), 0), (10, True, SHAPE, 6),
-     (10, True, (40, 500), 6), (5, True, SHAPE, 0), (0, False, SHAPE, 0)],
+    ("iterations", "fine", "classes", "shape", "cheap"),
+    [(10, False, 9, SHAPE, 6), (20, False, 21, SHAPE, 12), (5, False, 21, SHAPE, 0), (10, False, 21, (40, 500), 0),
+     (10, False, 8, SHAPE, 0), (10, True, 2, SHAPE, 6), (10, True, 21, (40, 500), 6), (5, True, 21, SHAPE, 0),
+     (0, False, 21, SHAPE, 0)],
 )  # fmt: skip
-def test_how_many_are_cheap(iterations: int, fine: bool, shape: tuple[int, int], cheap: int) -> None:
-    assert cheap_iterations(iterations, fine, shape) == cheap
+def test_how_many_are_cheap(iterations: int, fine: bool, classes: int, shape: tuple[int, int], cheap: int) -> None:
+    assert cheap_iterations(iterations, fine, classes, shape) == cheap
 
 
 @pytest.mark.parametrize("fine", [False, True])

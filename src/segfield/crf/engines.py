@@ -135,7 +135,7 @@ class FilterEngine:
     ) -> Any:
         start, early = None, 0
         if cheap_start and self._cheaper is not None and not (damping or tolerance):
-            early = cheap_iterations(iterations, True, unary.shape[1:])
+            early = cheap_iterations(iterations, True, unary.shape[0], unary.shape[1:])
         if early and self._cheaper is not None:
             start = _rows(
                 self._cheaper().run(

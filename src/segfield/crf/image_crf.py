@@ -129,7 +129,7 @@ class ImageCRF:
         model = _model(classes, stride, bilateral_weight, gaussian_weight, compatibility, damping, tolerance)
         early = 0
         if cheap_start and start is None and not (damping or tolerance):
-            early = cheap_iterations(iterations, self._fine, self.shape)
+            early = cheap_iterations(iterations, self._fine, classes, self.shape)
         if early and self._fine:
             start = self._plain().run(
                 unary, bilateral_weight=bilateral_weight, gaussian_weight=gaussian_weight, compatibility=compatibility,

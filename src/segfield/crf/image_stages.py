@@ -12,12 +12,13 @@ _LAST, _LAST_FINE = 3, 4  # iterations that are never cheap
 _SHARE = 0.4  # of the iterations, at least, are not
 _WORTH, _WORTH_FINE = 4, 3  # fewer cheap iterations do not pay for what they need built
 _SMALLEST = 64  # pixels: shorter sides are not halved
+_FEWEST = 9  # classes: with less, an iteration costs too little beside what half resolution needs built
 
 
-def cheap_iterations(iterations: int, fine: bool, shape: tuple[int, int]) -> int:
+def cheap_iterations(iterations: int, fine: bool, classes: int, shape: tuple[int, int]) -> int:
     """How many of the first iterations are cheap for an image (H, W): at half resolution, or for `fine` on the plain lattice."""
     last = max(_LAST_FINE if fine else _LAST, math.ceil(_SHARE * iterations))
     early = iterations - last
-    if early < (_WORTH_FINE if fine else _WORTH) or (not fine and min(shape) < _SMALLEST):
-        return 0
-    return early
+    if fine:
+        return early if early >= _WORTH_FINE else 0
+    return early if early >= _WORTH and classes >= _FEWEST and min(shape) >= _SMALLEST else 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from segfield.classes import Array
 
-_KEPT_BYTES = 1 << 28
+_KEPT_BYTES = 1 << 29
 _LINE = 64  # bytes
 _lock = threading.Lock()
 _spare: list[Array] = []
@@ -33,7 +33,7 @@ def aligned(size: int) -> Array:
 
 
 def give_back(buffer: Array) -> None:
-    """Keep a borrowed array for the next one who asks, up to 256 MiB in all; the oldest are let go."""
+    """Keep a borrowed array for the next one who asks, up to 512 MiB in all; the oldest are let go."""
     if buffer.size == 0:
         return
     with _lock:

@@ -150,12 +150,14 @@ def lattice_scale(dimensions: int, rounds: int = 1) -> Array:
 def key_multipliers(features: Array, scale: Array) -> Array:
     """(D + 2,) int64 multipliers of the coordinates and of the remainder: packed fields, or a fingerprint if they do not fit."""
     dimensions = len(scale)
-    if np.abs(features).max() > _LARGEST:
+    smallest, greatest = features.min(axis=1).astype(np.float64), features.max(axis=1).astype(np.float64)
+    furthest = max(-smallest.min(), greatest.max())
+    if furthest > _LARGEST:
         raise DataError(
-            f"a feature is {np.abs(features).max():.3g} bandwidths from zero; float32 tells pixels apart up to "
+            f"a feature is {furthest:.3g} bandwidths from zero; float32 tells pixels apart up to "
             f"{_LARGEST:g}, give a larger bandwidth or scale the image"
         )
-    low, high = features.min(axis=1) * scale.astype(np.float64), features.max(axis=1) * scale.astype(np.float64)
+    low, high = smallest * scale, greatest * scale
     spans = []
     for i in range(dimensions):  # interval of the elevated coordinate i, with room for neighbours
         upper, lower = high[i:].sum(), low[i:].sum()

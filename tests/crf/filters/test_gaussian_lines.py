@@ -97,9 +97,11 @@ def test_across_lines(height: int) -> None:
 
 @pytest.mark.parametrize("columns", [1, 2, 3, 4, 9, 10])
 def test_halving_a_line(columns: int) -> None:
-    line, scale = random_rows(columns), RNG.random(columns + 5).astype(np.float32)
+    line, scale = random_rows(columns + 2), RNG.random(columns + 7).astype(np.float32)
+    line[columns:], scale[columns + 5 :] = np.nan, np.nan  # nothing beyond the line's end counts
     out = np.empty(((columns + 1) // 2, 4), np.float32)
     halve_line(line.reshape(-1), scale, 5, out.reshape(-1), columns, FOUR, 4)
+    line, scale = line[:columns], scale[: columns + 5]
     np.testing.assert_allclose(out, halving(columns) @ (scale[5:, None] * line), atol=1e-6)
 
 

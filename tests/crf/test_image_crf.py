@@ -48,7 +48,7 @@ def oracle(image: np.ndarray, unary: np.ndarray, *, normalization: Any = "symmet
         kernels.append(Kernel(Normalized(LatticeFilter(features, fine, threads=1), normalization), bilateral_weight))
     if near is not None:
         sigmas = tuple(np.broadcast_to(near, 2))
-        grid = MatrixFilter(on_the_grid((height, width), sigmas, min(sigmas) >= 2))
+        grid = MatrixFilter(on_the_grid((height, width), sigmas, min(sigmas) >= 2.5))
         kernels.append(Kernel(Normalized(grid, normalization), gaussian_weight))
     return mean_field(unary.reshape(classes, -1).T.astype(np.float64), kernels, **settings)
 

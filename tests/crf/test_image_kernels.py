@@ -85,14 +85,14 @@ def test_the_appearance_kernel_carries_the_lattices_row_sums(
 
 
 @pytest.mark.parametrize(
-    ("sxy", "halved"), [((1.9, 5.0), False), ((3.0, 1.0), False), ((2.0, 2.0), True), ((3.0, 6.0), True)]
+    ("sxy", "halved"), [((1.9, 5.0), False), ((3.0, 2.4), False), ((2.5, 2.5), True), ((3.0, 6.0), True)]
 )
 @pytest.mark.parametrize("shape", [(14, 19), (1, 7), (8, 1), (1, 1), (15, 20)])
 def test_the_position_kernel_carries_the_grids_row_sums(
     shape: tuple[int, int], sxy: tuple[float, float], halved: bool
 ) -> None:
     kernel = position_kernel(shape, sxy, "after")
-    assert kernel.halved == halved, "both deviations must be two pixels for the half resolution"
+    assert kernel.halved == halved, "both deviations must be 2.5 pixels for the half resolution"
     sums = on_the_grid(shape, sxy, halved).sum(1)
     np.testing.assert_allclose(kernel.after, 1 / sums, rtol=1e-5)
     assert (kernel.before == 1).all()

@@ -218,7 +218,7 @@ class ImageCRF:
 
         together(len(half._bounds) - 1, average)
         kept = borrow(half.pixels * stride)
-        half._iterate(model._replace(unary=unary), iterations, stride, NOTHING, False, kept, NOTHING)
+        half._iterate(model._replace(unary=unary, careful=True), iterations, stride, NOTHING, False, kept, NOTHING)
         give_back(unary)
         return kept
 

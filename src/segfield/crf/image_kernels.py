@@ -14,7 +14,7 @@ from segfield.crf.filters.lattice import blur_axes, lattice_factor, padded_plane
 from segfield.crf.filters.lattice_structure import Lattice
 from segfield.crf.image_terms import Appearance, Position, Scratch
 
-_HALVED_FROM = 2.0  # pixels: narrower kernels keep the full resolution
+_HALVED_FROM = 2.5  # pixels: narrower kernels keep the full resolution
 NOTHING = np.empty(0, np.float32)
 
 

@@ -21,6 +21,7 @@ from segfield.crf.filters.simd import (
     largest,
     load,
     maximum,
+    minimum,
     multiply,
     multiply_add,
     prefetch,
@@ -186,8 +187,12 @@ def planes_to_rows(planes: Array, classes: int, start: int, stop: int, rows: Arr
                 rows[pixel * stride + k] = highest
         for pixel in range(first, last if lowers else first):
             row = load(rows, pixel * stride, lanes)
-            lowest = -largest(subtract(broadcast(np.float32(0), lanes), row))
-            store(rows, pixel * stride, subtract(row, broadcast(lowest, lanes)))
+            negated = subtract(broadcast(np.float32(0), lanes), row)
+            lowered = subtract(row, broadcast(-largest(negated), lanes))
+            # a forbidden class's infinity would make averages that no longer tell classes apart
+            store(rows, pixel * stride, minimum(lowered, broadcast(highest, lanes)))
+            for k in range(classes, stride):
+                rows[pixel * stride + k] = highest
 
 
 @compiled_lean

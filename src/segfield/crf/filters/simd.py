@@ -264,6 +264,11 @@ multiply_add = _lane_by_lane(lambda builder, vector, v: _fused(builder, *v), 3, 
 maximum = _lane_by_lane(
     lambda builder, vector, v: _larger(builder, *v), 2, "The larger of each lane; b where a is NaN."
 )
+minimum = _lane_by_lane(
+    lambda builder, vector, v: builder.select(builder.fcmp_ordered("<", *v), *v),
+    2,
+    "The smaller of each lane; b where a is NaN.",
+)
 is_greater = _lane_by_lane(
     lambda builder, vector, v: builder.select(
         builder.fcmp_ordered(">", *v), _constant(1.0, vector), _constant(0.0, vector)
@@ -345,7 +350,7 @@ def any_above(typingctx: Any, row: Any, limit: Any) -> Any:
 
 # exp(x) = 2^n · e^r with n = round(x / ln 2) and |r| ≤ ½ ln 2; e^r by its minimax polynomial of degree 5.
 # Adding 1.5·2²³ rounds to a whole number and leaves it in the lowest bits.
-_LOG2_E, _LN2, _ROUND = 1.44269504088896341, 0.69314718055994531, 12582912.0
+_LOG2_E, _LN2_HIGH, _LN2_LOW, _ROUND = 1.44269504088896341, 0.693359375, -2.12194440e-4, 12582912.0
 _POLYNOMIAL = (
     8.29761940985918e-3,
     4.191562905907631e-2,
@@ -362,7 +367,9 @@ def _exponential(builder: Any, vector: Any, arguments: list[Any]) -> Any:
     lowest = _constant(_LOWEST, vector)
     x = _larger(builder, arguments[0], lowest)
     shifted = _fused(builder, x, _constant(_LOG2_E, vector), _constant(_ROUND, vector))
-    r = _fused(builder, builder.fsub(shifted, _constant(_ROUND, vector)), _constant(-_LN2, vector), x)
+    n = builder.fsub(shifted, _constant(_ROUND, vector))
+    r = _fused(builder, n, _constant(-_LN2_HIGH, vector), x)
+    r = _fused(builder, n, _constant(-_LN2_LOW, vector), r)
     p = _constant(_POLYNOMIAL[0], vector)
     for coefficient in _POLYNOMIAL[1:]:
         p = _fused(builder, p, r, _constant(coefficient, vector))

@@ -35,8 +35,8 @@ from segfield.evaluation.boundaries import WIDTHS
 from segfield.evaluation.evaluator import Evaluation, Evaluator
 
 GOAL, HEADLINE, TUNE_IMAGES = 0.86, "camvid_coarse8", 16
-GRID = Grid(weights=(1, 3, 9), sxy=(17.5, 50), srgb=(3, 6, 12))
-GAUSSIAN_WEIGHTS = (0.0, 1.0, 3.0)
+GRID = Grid(weights=(1, 4, 16), sxy=(12, 40), srgb=(3, 6, 12))
+GAUSSIAN_WEIGHTS = (0.0, 3.0)
 GUIDED = [(radius, eps) for radius in (4, 8) for eps in (30.0, 100.0, 300.0)]
 
 

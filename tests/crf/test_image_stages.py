@@ -10,7 +10,7 @@ from segfield.crf.image_crf import ImageCRF
 from segfield.crf.image_stages import cheap_iterations
 from tests.crf import exact_mean_field
 
-SHAPE = (96, 128)
+SHAPE = (200, 210)
 
 
 def scene(shape: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +49,7 @@ def test_result_stays_near_the_full_run(case, fine: bool) -> None:
     assert (full.argmax(axis=0) != cheap.argmax(axis=0)).mean() < 0.01
 
 
-@pytest.mark.parametrize("shape", [(97, 129), (96, 129), (97, 128)])
+@pytest.mark.parametrize("shape", [(201, 203), (200, 203), (201, 202)])
 def test_odd_sizes(shape: tuple[int, int]) -> None:
     image, unary = scene(shape, 4)
     crf = ImageCRF(image, bilateral_sxy=20, bilateral_srgb=10, gaussian_sxy=3, threads=1)

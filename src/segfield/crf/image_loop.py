@@ -6,7 +6,7 @@ import numpy as np
 
 from segfield.classes import Array
 from segfield.crf.barrier import wait_for_all
-from segfield.crf.filters.compiled import compiled_lean
+from segfield.crf.filters.compiled import compiled_inner, compiled_lean
 from segfield.crf.filters.gaussian_lines import add_line, convolve_across, convolve_line, halve_line, scale_line
 from segfield.crf.filters.lattice_embedding import BLOCK
 from segfield.crf.filters.lattice_rows import blur_chains, clear_rows, gather_copies, spread_copies
@@ -49,7 +49,7 @@ def run_band(part: int, bounds: Array, columns: int, iterations: int, appearance
     return done, change
 
 
-@compiled_lean
+@compiled_inner
 def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool, appearance: Appearance,
                 position: Position, model: Model, work: Workspace, own: Scratch, rows: Array, lines: Array,
                 new_rows: Array, new_lines: Array, lanes: Width, stride: int) -> Scalar:  # fmt: skip
@@ -81,7 +81,7 @@ def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool,
     return change
 
 
-@compiled_lean
+@compiled_inner
 def spread_messages(part: int, bounds: Array, columns: int, appearance: Appearance, position: Position, work: Workspace,
                     own: Scratch, rows: Array, lines: Array, lanes: Width, stride: int) -> None:  # fmt: skip
     """Between two updates: blur the lattice's rows, and along each line of the position kernel."""
@@ -107,7 +107,7 @@ def spread_messages(part: int, bounds: Array, columns: int, appearance: Appearan
         )
 
 
-@compiled_lean
+@compiled_inner
 def smooth_own_lines(part: int, bounds: Array, columns: int, position: Position, work: Workspace, scratch: Array,
                      lines: Array, lanes: Width, stride: int) -> None:  # fmt: skip
     """Complete the band's half-resolution lines with what its neighbours added, and convolve along each."""
@@ -123,7 +123,7 @@ def smooth_own_lines(part: int, bounds: Array, columns: int, position: Position,
         convolve_line(scratch, lines, y * length, length // stride, position.taps_x, lanes, stride)
 
 
-@compiled_lean
+@compiled_inner
 def smooth_line(y: int, height: int, position: Position, lines: Array, own: Scratch, lanes: Width, stride: int) -> None:
     """The position kernel's sums along line y, at full or half width, into own.smooth; half lines are kept for reuse."""
     length = own.smooth.size
@@ -143,7 +143,7 @@ def smooth_line(y: int, height: int, position: Position, lines: Array, own: Scra
         add_line(own.across, far % 3 * length, np.float32(0.25), own.smooth, 0, length, False, lanes, stride)
 
 
-@compiled_lean
+@compiled_inner
 def sum_line(part: int, bounds: Array, y: int, columns: int, position: Position, work: Workspace, own: Scratch,
              lines: Array, lanes: Width, stride: int) -> None:  # fmt: skip
     """Keep line y's probabilities for the next update's position kernel: convolved along x, or added to half lines."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from segfield.classes import Array
-from segfield.crf.filters.compiled import compiled_lean
+from segfield.crf.filters.compiled import compiled_inner, compiled_lean
 from segfield.crf.filters.simd import (
     Row,
     Scalar,
@@ -36,7 +36,7 @@ from segfield.crf.image_terms import Appearance, Model, Position
 _AHEAD = 8  # pixels
 
 
-@compiled_lean
+@compiled_inner
 def position_row(smooth: Array, halved: bool, scale: Scalar, x: int, half_width: int, lanes: Width, stride: int) -> Row:
     """scale · the position kernel's sums at column x: of `smooth`, which is widened where it is half a line."""
     if not halved:
@@ -51,7 +51,7 @@ def position_row(smooth: Array, halved: bool, scale: Scalar, x: int, half_width:
     )
 
 
-@compiled_lean
+@compiled_inner
 def appearance_row(rows: Array, appearance: Appearance, pixel: int, last: int, lanes: Width, stride: int) -> Row:
     """Σ weight · row of vertex; rows of a pixel a little further on are asked for."""
     corners = appearance.corners
@@ -66,7 +66,7 @@ def appearance_row(rows: Array, appearance: Appearance, pixel: int, last: int, l
     return found
 
 
-@compiled_lean
+@compiled_inner
 def mixed(messages: Row, model: Model, scratch: Array, lanes: Width, stride: int) -> Row:
     """−µ·messages."""
     store(scratch, 0, messages)
@@ -76,7 +76,7 @@ def mixed(messages: Row, model: Model, scratch: Array, lanes: Width, stride: int
     return energy
 
 
-@compiled_lean
+@compiled_inner
 def softmax(row: Row, careful: bool, lanes: Width) -> Row:
     """The softmax of a row; `careful` where its largest lane may lie far below 0."""
     if careful or any_above(row, np.float32(80)):

@@ -11,7 +11,7 @@ import math
 _LAST, _LAST_FINE = 3, 4  # iterations that are never cheap
 _SHARE = 0.4  # of the iterations, at least, are not
 _WORTH, _WORTH_FINE = 4, 3  # fewer cheap iterations do not pay for what they need built
-_SMALLEST = 64  # pixels: shorter sides are not halved
+_SMALLEST = 200  # pixels: images with a shorter side are not halved, and gain little by it
 _FEWEST = 9  # classes: with less, an iteration costs too little beside what half resolution needs built
 
 

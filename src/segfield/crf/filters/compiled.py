@@ -37,6 +37,11 @@ def compiled_lean(loop: Loop) -> Loop:
     return _compile(loop, {**_OPTIONS, "_nrt": False})
 
 
+def compiled_inner(loop: Loop) -> Loop:
+    """`compiled_lean` for functions that only compiled code calls: what Python would need to call them is left out."""
+    return _compile(loop, {**_OPTIONS, "_nrt": False, "no_cpython_wrapper": True})
+
+
 def _compile(loop: Loop, options: dict[str, Any]) -> Loop:
     try:
         machine_code: Loop = numba.njit(cache=True, **options)(loop)

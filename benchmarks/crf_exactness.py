@@ -129,6 +129,9 @@ def contestants(case: Case, parameters: Parameters) -> dict[str, Callable[[], An
         "pydensecrf2": lambda: crf_cases.pydensecrf(case, parameters)[0],
         "ours_fast": caller(case, parameters, accuracy="fast"),
         "ours_fine": caller(case, parameters, accuracy="fine"),
+        "ours_fast_in_full": caller(case, parameters, accuracy="fast", cheap_start=False),
+        "ours_fine_in_full": caller(case, parameters, accuracy="fine", cheap_start=False),
+        "ours_exact_0.001_cheap_start": caller(case, parameters, accuracy="exact", epsilon=1e-3, cheap_start=True),
         "ours_fine_1_thread": lambda: crf_cases.ours(case, parameters, threads=1, accuracy="fine")[0],
     }
     for epsilon in EPSILONS if case.image[0].size <= 20_000 else (1e-2, 1e-3):

@@ -242,7 +242,7 @@ def test_forbidden_classes_stay_forbidden(run: dict[str, Any]) -> None:
 @pytest.mark.parametrize("fine", [False, True])
 def test_neighbours_that_contradict_each_other_are_safe_at_half_resolution(fine: bool, energy: float) -> None:
     """Each pixel all but rules out every class except its own; means of such energies are far above 0 for all classes."""
-    image, labels, _ = scene(21, 96, 112)
+    image, labels, _ = scene(21, 200, 208)
     labels[40:44, 50:54] = np.add.outer(np.arange(4), np.arange(4)) % 2
     unary = np.where(labels == np.arange(21)[:, None, None], np.float32(0), np.float32(energy))
     run = {"bilateral_weight": 4.0, "gaussian_weight": 3.0, "iterations": 10}

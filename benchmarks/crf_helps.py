@@ -35,8 +35,7 @@ from segfield.evaluation.boundaries import WIDTHS
 from segfield.evaluation.evaluator import Evaluation, Evaluator
 
 GOAL, HEADLINE, TUNE_IMAGES = 0.86, "camvid_coarse8", 16
-GRID = Grid(weights=(1, 4, 16), sxy=(12, 40), srgb=(3, 6, 12))
-GAUSSIAN_WEIGHTS = (0.0, 3.0)
+GRID = Grid(weights=(1, 4, 16), sxy=(12, 40), srgb=(3, 6, 12), gaussian_weights=(0, 1, 3))
 GUIDED = [(radius, eps) for radius in (4, 8) for eps in (30.0, 100.0, 300.0)]
 
 
@@ -106,28 +105,16 @@ def measure(
 
 
 def tuned(samples: Scored, chosen: Dataset, grid: Grid, threads: int, trials: Path | None) -> Tuning:
-    """`tune`, which searches the bilateral kernel, at the Gaussian weight under which its coarse grid does best."""
-
-    def searched(weight: float, rounds: int) -> Tuning:
-        base = DenseCRF(gaussian_weight=weight)
-        store = (
-            None if trials is None else TrialFolder(trials / f"{weight:g}", {"code": code(), "base": base.as_dict()})
-        )
-        return tune(
-            samples,
-            chosen.classes,
-            names=list(chosen.names),
-            base=base,
-            grid=grid,
-            rounds=rounds,
-            folds=2,
-            threads=threads,
-            store=store,
-        )
-
-    coarse = {weight: searched(weight, 0) for weight in GAUSSIAN_WEIGHTS}
-    best = max(coarse, key=lambda weight: coarse[weight].tried[coarse[weight].best_point])
-    return searched(best, 1)
+    """`tune` with its defaults but for the grid and two folds."""
+    return tune(
+        samples,
+        chosen.classes,
+        names=list(chosen.names),
+        grid=grid,
+        folds=2,
+        threads=threads,
+        store=None if trials is None else TrialFolder(trials, {"code": code()}),
+    )
 
 
 def score(samples: Sequence[Any], refiners: Mapping[str, Any], classes: ClassTable) -> dict[str, Evaluation]:

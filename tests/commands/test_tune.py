@@ -19,7 +19,7 @@ from segfield.errors import SegfieldError, SettingError
 from segfield.segmenter import Segmenter
 from tests.commands.test_held_out import DATA, fold_runs, segmenter
 
-SMALL = grid.Grid((6.0,), (8.0,), (20.0,))
+SMALL = grid.Grid((6.0,), (8.0,), (20.0,), (1.0,))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 from segfield.crf.dense_crf import DenseCRF
 from segfield.crf.tune import Tuning, default_grid, tune
 from segfield.crf.tuning.grid import OFF, Grid, Point
-from segfield.crf.tuning.trials import TuningSample
+from segfield.crf.tuning.trials import TuningSample, as_crf
 from segfield.errors import DataError, SettingError
-from tests.crf.tuning.planted import CLASSES, CRF, GRID, SIZE, CountingPrepare, planted, pooled_mean_iou
+from tests.crf.tuning.planted import CLASSES, CRF, GRID, SIZE, CountingPrepare, planted, pooled_mean_iou, speckled
 
 HELPFUL = planted(8)
 
@@ -58,7 +59,11 @@ def test_what_is_told_is_the_cross_validated_gain(helpful: Tuning) -> None:
         single = probabilities.astype(np.float32)
         single /= single.sum(axis=0)
         crf = dataclasses.replace(
-            CRF, bilateral_weight=point.weight, bilateral_sxy=point.sxy, bilateral_srgb=point.srgb
+            CRF,
+            bilateral_weight=point.weight,
+            bilateral_sxy=point.sxy,
+            bilateral_srgb=point.srgb,
+            gaussian_weight=point.gaussian_weight,
         )
         found.append(crf(image, probabilities=single).argmax(axis=0))
     alone = [probabilities.argmax(axis=0) for _, probabilities, _ in HELPFUL]
@@ -78,12 +83,36 @@ def test_it_stays_off_where_there_is_nothing_to_gain(samples: list[TuningSample]
     assert OFF in tuning.tried
 
 
+@pytest.mark.parametrize(
+    ("lines", "wanted"), [(True, [0.0]), (False, [8.0, 24.0])], ids=["thin lines", "broad stripes"]
+)
+def test_the_gaussian_kernel_is_off_where_it_harms_and_on_where_it_helps(lines: bool, wanted: list[float]) -> None:
+    """Whatever weight the base gives it."""
+    grid = Grid(weights=(6.0,), sxy=(6.0,), srgb=(10.0,), gaussian_weights=(0.0, 8.0, 24.0))
+    base = dataclasses.replace(CRF, gaussian_weight=0.0 if wanted[0] else 3.0)
+    tuning = _tune(speckled(6, lines), base=base, grid=grid, rounds=0, folds=2)
+    assert tuning.helps
+    assert tuning.best_point.gaussian_weight in wanted
+    assert tuning.refiner == as_crf(tuning.best_point, base)
+    assert tuning.as_dict()["refiner"]["gaussian_weight"] == tuning.best_point.gaussian_weight
+    others = [score for point, score in tuning.tried.items() if point != OFF and point.gaussian_weight not in wanted]
+    assert tuning.tried[tuning.best_point] > max(others) + 0.02
+
+
+def test_without_a_gaussian_bandwidth_its_weights_are_not_tried() -> None:
+    tuning = _tune(HELPFUL[:2], base=dataclasses.replace(CRF, gaussian_sxy=None), folds=2, rounds=1)
+    assert {point.gaussian_weight for point in tuning.tried} == {0.0}
+
+
 def test_a_best_setting_at_the_rim_of_what_was_tried_is_told(helpful: Tuning) -> None:
-    tried = {OFF: 0.5, **{Point(w, s, 3.0): 0.6 for w in (1.0, 2.0, 4.0) for s in (5.0, 10.0, 20.0)}}
+    axes = itertools.product((1.0, 2.0, 4.0), (5.0, 10.0, 20.0), (0.0, 1.0, 3.0))
+    tried = {OFF: 0.5, **{Point(w, s, 3.0, g): 0.6 for w, s, g in axes}}
     for best, rim in (
-        (Point(2.0, 10.0, 3.0), ()),
-        (Point(4.0, 10.0, 3.0), ("weight",)),
-        (Point(1.0, 5.0, 3.0), ("weight", "sxy")),
+        (Point(2.0, 10.0, 3.0, 1.0), ()),
+        (Point(2.0, 10.0, 3.0, 0.0), ()),  # nothing lies below 0
+        (Point(2.0, 10.0, 3.0, 3.0), ("gaussian_weight",)),
+        (Point(4.0, 10.0, 3.0, 1.0), ("weight",)),
+        (Point(1.0, 5.0, 3.0, 1.0), ("weight", "sxy")),
     ):
         assert dataclasses.replace(helpful, tried=tried, best_point=best).at_rim == rim
 
@@ -107,7 +136,7 @@ def test_lattices_are_reused_over_weights() -> None:
     prepare = CountingPrepare()
     tuning = _tune(HELPFUL[:3], rounds=0, folds=3, prepare=prepare)
     assert tuning.builds == 3 * len(GRID.sxy) * len(GRID.srgb)
-    assert tuning.runs == tuning.builds * len(GRID.weights)
+    assert tuning.runs == tuning.builds * len(GRID.weights) * len(GRID.gaussian_weights)
     on = sum(fold.point != OFF for fold in tuning.folds for _ in fold.images)
     assert len(prepare.built) == tuning.builds + on, "and once an image to measure the result"
 
@@ -123,7 +152,8 @@ def test_all_of_it_can_be_written_as_json(helpful: Tuning) -> None:
 def test_any_iterable_will_do_and_the_default_grid_fits_small_images() -> None:
     grid = default_grid(HELPFUL)
     assert grid == Grid.for_images([SIZE])
-    tuning = tune(iter(HELPFUL[:2]), CLASSES, base=CRF, grid=Grid((4.0,), (10.0,), (20.0,)), folds=2, names=["x", "y"])
+    single = Grid((4.0,), (10.0,), (20.0,), (1.0,))
+    tuning = tune(iter(HELPFUL[:2]), CLASSES, base=CRF, grid=single, folds=2, names=["x", "y"])
     assert tuning.names == ("x", "y")
 
 

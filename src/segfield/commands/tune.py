@@ -50,7 +50,8 @@ def tune(
         limit: images to tune on, drawn by seed; 0 takes all.
         folds: parameters for each part of the images are chosen on the other parts, so that the gain told is honest.
         rounds: refinements about the best of the coarse grid.
-        base: what all settings share: dense_crf, a preset's name, or a JSON file; its bilateral kernel is what is tuned.
+        base: what all settings share: dense_crf, a preset's name, or a JSON file; its bilateral kernel and the weight of its
+            Gaussian kernel are what is tuned, gaussian_sxy, iterations and the rest stay.
         keep: switch the CRF on even if it does not help.
         write: put the result into the segmenter file.
         allow_seen: tune on images the segmenter was trained on.

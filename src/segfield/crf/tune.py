@@ -1,6 +1,6 @@
 """Parameters of the dense CRF by cross-validation on held-out images, as DeepLab found them (Chen et al. 2015, section 4).
 
-No Bayesian search (optuna) for three numbers: a grid shares each lattice among all weights, and can be shown as a picture.
+No Bayesian search (optuna) for four numbers: a grid shares each lattice among all weights, and can be shown as a picture.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Tuning:
         names: of the N images.
         refiner: the CRF to use, with what all images chose; None where it does not help (and was not asked to be kept).
         best: the best CRF tried, whether it helps or not.
-        best_point: its bilateral weight and bandwidths.
+        best_point: its weights and bilateral bandwidths.
         verdict: whether it helps, in a sentence.
         helps: the cross-validated gain is above 0 with all of its interval, and the best setting is not OFF.
         gain: cross-validated mIoU with the CRF minus without, with its paired bootstrap interval; 0..1.
@@ -75,13 +75,13 @@ class Tuning:
 
     @property
     def at_rim(self) -> tuple[str, ...]:
-        """Names of the parameters whose best value is the least or the largest that was tried: more may lie beyond."""
+        """Names of the parameters whose best value is the least or the largest tried, and not 0: more may lie beyond."""
         on = [point for point in self.tried if point != OFF]
         spans = {name: sorted({getattr(point, name) for point in on}) for name in Point._fields}
         return tuple(
             name
             for name, values in spans.items()
-            if len(values) > 1 and getattr(self.best_point, name) in (values[0], values[-1])
+            if len(values) > 1 and getattr(self.best_point, name) in {values[0], values[-1]} - {0}
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def tune(
     prepare: Prepare = prepare_crf,
     store: Store | None = None,
 ) -> Tuning:
-    """Find bilateral weight and bandwidths of the dense CRF, and say whether it is worth switching on.
+    """Find the dense CRF's weights and its bilateral bandwidths, and say whether it is worth switching on.
 
     The score is mIoU of counts pooled over images, ignored pixels out. Parameters for the folds are chosen on the other
     folds' images alone, so that the gain told is one on unseen images; the parameters that come out are chosen on all.
@@ -133,7 +133,8 @@ def tune(
         samples: (image (C, H, W), probabilities (K, H, W), labels (H, W)); a sequence is read lazily, several times.
         classes: the class table: K and the ignored id.
         names: of the samples.
-        base: what all settings share: Gaussian weight and sxy (3 and 3 as in DeepLab), iterations, normalisation.
+        base: what all settings share: the Gaussian kernel's sxy (3 pixels as in DeepLab; None: that kernel stays off),
+            iterations, normalisation.
         grid: coarse grid; by default `Grid.for_images`.
         rounds: refinements about the best of the coarse grid, each with half the steps.
         folds: of the cross-validation; as many as images where these are fewer.
@@ -154,6 +155,8 @@ def tune(
     held_out = _checked_folds(listed, titles, folds, rounds, seed)
     base = base or DenseCRF()
     grid = grid or default_grid(listed, base.image_range)
+    if base.gaussian_sxy is None:
+        grid = dataclasses.replace(grid, gaussian_weights=(0.0,))  # others would give the same
     trials = Trials(listed, titles, classes, base, prepare, threads, console, store)
     trials.run([OFF], "check")  # what is wrong with a sample shows now, not after the grid
     if np.isnan(trials.mean_iou(OFF)):

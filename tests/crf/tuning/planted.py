@@ -16,7 +16,7 @@ CLASSES = ClassTable(("sea", "sand", "grass"))
 COLOURS = np.array([[60, 90, 200], [210, 190, 120], [70, 160, 60]])
 SIZE = (20, 26)
 CRF = DenseCRF(gaussian_weight=1.0, gaussian_sxy=1.5, iterations=3)
-GRID = Grid(weights=(1.5, 6.0), sxy=(6.0, 18.0), srgb=(10.0, 40.0))
+GRID = Grid(weights=(1.5, 6.0), sxy=(6.0, 18.0), srgb=(10.0, 40.0), gaussian_weights=(0.0, 1.0))
 
 
 def planted(images: int, seed: int = 0, shift: float = 2.5, coloured: bool = True) -> list[TuningSample]:
@@ -39,6 +39,27 @@ def planted(images: int, seed: int = 0, shift: float = 2.5, coloured: bool = Tru
     return samples
 
 
+def speckled(images: int, lines: bool, seed: int = 0) -> list[TuningSample]:
+    """Samples whose classifier errs pixel by pixel.
+
+    Lines one pixel wide whose colours tell the truth: smoothing without colours rubs them out. Or broad stripes in an
+    image of noise: nothing but smoothing without colours finds them.
+    """
+    rng = np.random.default_rng(seed)
+    samples = []
+    for _ in range(images):
+        down, right = np.mgrid[: SIZE[0], : SIZE[1]]
+        across = (down if rng.integers(2) else right) + rng.integers(5)
+        labels = across % 5 == 0 if lines else _by_edges(*_stripes(rng)).argmax(axis=0)
+        labels = labels.astype(np.uint8)
+        scores = 2.0 * (labels == np.arange(3)[:, None, None]) + rng.normal(0, 1.2, (3, *SIZE))
+        raised = np.exp(scores)
+        colours = COLOURS[labels] + rng.normal(0, 2, (*SIZE, 3)) if lines else rng.uniform(0, 255, (*SIZE, 3))
+        image = np.clip(colours, 0, 255).astype(np.uint8).transpose(2, 0, 1)
+        samples.append((image, (raised / raised.sum(axis=0)).astype(np.float16), labels))
+    return samples
+
+
 class CountingPrepare:
     """`prepare_crf`, with a list of the bandwidth pairs that were built."""
 
@@ -51,13 +72,13 @@ class CountingPrepare:
 
 
 class ByHand:
-    """Stands for a CRF where only the bookkeeping is tested: gives `answers[weight]` as labels, one-hot."""
+    """Stands for a CRF where only the bookkeeping is tested: one-hot labels of `answers[bilateral weight, Gaussian weight]`."""
 
-    def __init__(self, answers: dict[float, Array]) -> None:
+    def __init__(self, answers: dict[tuple[float, float], Array]) -> None:
         self.answers = answers
 
-    def run(self, unary: Array, *, bilateral_weight: float) -> Array:
-        labels = self.answers[bilateral_weight]
+    def run(self, unary: Array, *, bilateral_weight: float, gaussian_weight: float) -> Array:
+        labels = self.answers[bilateral_weight, gaussian_weight]
         one_hot: Array = (labels[None] == np.arange(len(unary))[:, None, None]).astype(np.float32)
         return one_hot
 

@@ -84,6 +84,6 @@ def test_of_equals_the_gentlest_wins() -> None:
     trials.tallies = dict.fromkeys(GRID.points(), tally)
     search = Search(trials, GRID, range(3))
     assert search.best() == OFF
-    assert search.best_on() == Point(1.5, 6.0, 10.0)
-    trials.tallies[Point(6.0, 6.0, 10.0)] = tally + np.array([1, 0, 0])[:, None, None]
-    assert search.best() == search.best_on() == Point(6.0, 6.0, 10.0)
+    assert search.best_on() == Point(1.5, 6.0, 10.0, 0.0)
+    trials.tallies[Point(6.0, 6.0, 10.0, 1.0)] = tally + np.array([1, 0, 0])[:, None, None]
+    assert search.best() == search.best_on() == Point(6.0, 6.0, 10.0, 1.0)

@@ -12,7 +12,7 @@ from segfield.evaluation.evaluator import Evaluator
 from tests.crf.tuning.planted import CLASSES, CRF, planted
 
 SAMPLES = planted(3)
-POINTS = [Point(4.0, 10.0, 20.0), OFF, Point(1.0, 5.0, 40.0)]
+POINTS = [Point(4.0, 10.0, 20.0, 0.5), OFF, Point(1.0, 5.0, 40.0, 2.0)]
 
 
 def test_both_states_are_what_the_evaluation_measures() -> None:

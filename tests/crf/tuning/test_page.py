@@ -80,7 +80,7 @@ def test_it_is_well_formed_and_asks_for_nothing(html: str) -> None:
 
 def test_figures_are_drawings_that_parse(html: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
-    assert len(drawings) == 5
+    assert len(drawings) == 6
     for drawing in drawings:
         ElementTree.fromstring(drawing)
 
@@ -118,6 +118,7 @@ def test_the_class_table_has_before_after_and_change(tuning: Tuning, html: str) 
 def test_verdict_and_parameters_can_be_read_and_copied(tuning: Tuning, html: str) -> None:
     assert tuning.verdict in html
     assert eval(python_call(tuning), {"DenseCRF": DenseCRF}) == tuning.best
+    assert f"gaussian_weight={tuning.best_point.gaussian_weight!r}" in html
     _, document = (block.replace("&#34;", '"') for block in re.findall(r"<pre>(.*?)</pre>", html, flags=re.DOTALL))
     assert DenseCRF.from_dict(json.loads(document)) == tuning.best
 
@@ -131,7 +132,8 @@ def test_a_rim_is_told_with_what_to_do(tuning: Tuning) -> None:
 def test_every_fold_has_its_row(tuning: Tuning, html: str) -> None:
     rows = Page(html.split("<h2>Folds</h2>")[1].split("</section>")[0]).rows
     assert len(rows) == 1 + len(tuning.folds)
-    assert rows[1][2] == f"{tuning.folds[0].point.weight:g}"
+    assert all(len(row) == len(rows[0]) for row in rows)
+    assert rows[1][2:6] == [f"{value:g}" for value in tuning.folds[0].point]
 
 
 def test_without_samples_there_is_no_gallery_and_off_is_said(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from segfield.crf.tuning.store import TrialFolder
 from segfield.crf.tuning.trials import Trials, prepare_crf
 from tests.crf.tuning.planted import CLASSES, CRF, GRID, CountingPrepare, planted
 
-TALLIES = {OFF: np.arange(6).reshape(3, 2), Point(0.1, 12.3, 4.56): np.full((3, 2), 2**40)}
+TALLIES = {OFF: np.arange(6).reshape(3, 2), Point(0.1, 12.3, 4.56, 0.0): np.full((3, 2), 2**40)}
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -45,3 +45,11 @@ def test_a_second_start_tries_only_what_is_new(tmp_path: Path) -> None:
     second.run(GRID.points())
     assert second.runs == 2 * (len(GRID.points()) - 4)
     assert all(np.array_equal(first.tallies[point], second.tallies[point]) for point in first.tallies)
+
+
+def test_trials_of_points_without_a_gaussian_weight_are_made_again(tmp_path: Path) -> None:
+    store = TrialFolder(tmp_path, {})
+    store.write("a", TALLIES)
+    (file,) = tmp_path.glob("*.json")
+    file.write_text(file.read_text().replace("4.56, 0.0]", "4.56]"))
+    assert store.read("a") == {}

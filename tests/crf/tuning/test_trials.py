@@ -24,30 +24,32 @@ def _trials(prepare: object = prepare_crf, threads: int = 1) -> Trials:
     return Trials(SAMPLES, NAMES, CLASSES, CRF, prepare, threads=threads)  # type: ignore[arg-type]
 
 
-def test_kernels_are_built_once_an_image_and_bandwidth_pair_not_once_a_weight() -> None:
+def test_kernels_are_built_once_an_image_and_bandwidth_pair_not_once_a_weight_of_either_kernel() -> None:
     prepare = CountingPrepare()
     trials = _trials(prepare)
-    trials.run(Grid((0, 1, 2, 4), (6, 18), (10, 40)).points())
+    trials.run(Grid((0, 1, 2, 4), (6, 18), (10, 40), (0, 2)).points())
     assert len(prepare.built) == trials.builds == 3 * 4
     assert sorted(set(prepare.built)) == [(s, r) for s in (6, 18) for r in (10, 40)]
-    assert trials.runs == 3 * 4 * 3
+    assert trials.runs == 3 * 4 * 3 * 2
 
 
 def test_what_was_tried_is_not_tried_again() -> None:
     trials = _trials()
     trials.run(GRID.points())
     runs = trials.runs
-    trials.run([*GRID.points(), Point(2.0, 6.0, 10.0)])
+    trials.run([*GRID.points(), Point(2.0, 6.0, 10.0, 1.0)])
     assert trials.runs == runs + 3
     trials.run(GRID.points())
     assert trials.runs == runs + 3
 
 
-def test_scores_are_those_of_the_crf_itself_pooled() -> None:
+@pytest.mark.parametrize("gaussian_weight", [0.0, 1.0])
+def test_scores_are_those_of_the_crf_itself_pooled(gaussian_weight: float) -> None:
     trials = _trials()
     trials.run(GRID.points())
-    point = Point(6.0, 6.0, 40.0)
-    crf = dataclasses.replace(CRF, bilateral_weight=6.0, bilateral_sxy=6.0, bilateral_srgb=40.0)
+    point = Point(6.0, 6.0, 40.0, gaussian_weight)
+    bilateral = dataclasses.replace(CRF, bilateral_weight=6.0, bilateral_sxy=6.0, bilateral_srgb=40.0)
+    crf = dataclasses.replace(bilateral, gaussian_weight=gaussian_weight)
     found = []
     for image, probabilities, _ in SAMPLES:
         single = probabilities.astype(np.float32)
@@ -92,8 +94,14 @@ def test_ignored_pixels_are_out() -> None:
 def test_each_weight_gets_its_own_answer_whatever_the_order() -> None:
     """A stand-in that knows what it was asked for: labels are not mixed up between settings."""
     image, probabilities, labels = SAMPLES[0]
-    answers: dict[float, Array] = {1.0: np.zeros_like(labels), 2.0: labels, 3.0: np.full_like(labels, 2)}
-    points = [Point(3.0, 5.0, 5.0), Point(1.0, 5.0, 5.0), OFF, Point(2.0, 5.0, 5.0), Point(2.0, 9.0, 5.0)]
+    answers: dict[tuple[float, float], Array] = {
+        (1.0, 3.0): np.zeros_like(labels),
+        (2.0, 0.0): labels,
+        (2.0, 1.0): np.full_like(labels, 1),
+        (3.0, 0.0): np.full_like(labels, 2),
+    }
+    asked = [(3.0, 5.0, 0.0), (1.0, 5.0, 3.0), (2.0, 5.0, 1.0), (2.0, 5.0, 0.0), (2.0, 9.0, 0.0)]
+    points = [OFF, *(Point(weight, sxy, 5.0, gaussian) for weight, sxy, gaussian in asked)]
     found = {
         point: given
         for point, given, _ in refined_labels(
@@ -105,15 +113,16 @@ def test_each_weight_gets_its_own_answer_whatever_the_order() -> None:
     }
     assert found.keys() == set(points)
     for point in points:
-        expected = probabilities.argmax(axis=0) if point == OFF else answers[point.weight]
+        expected = probabilities.argmax(axis=0) if point == OFF else answers[point.weight, point.gaussian_weight]
         assert np.array_equal(found[point], expected)
 
 
 def test_a_point_becomes_a_crf_that_keeps_the_rest() -> None:
-    base = DenseCRF(gaussian_weight=2.0, iterations=7, normalization="after")
-    crf = as_crf(Point(1.5, 20.0, 6.0), base)
+    base = DenseCRF(gaussian_weight=2.0, gaussian_sxy=5.0, iterations=7, normalization="after")
+    crf = as_crf(Point(1.5, 20.0, 6.0, 0.25), base)
     assert (crf.bilateral_weight, crf.bilateral_sxy, crf.bilateral_srgb) == (1.5, 20.0, 6.0)
-    assert (crf.gaussian_weight, crf.iterations, crf.normalization) == (2.0, 7, "after")
+    assert (crf.gaussian_weight, crf.gaussian_sxy) == (0.25, 5.0)
+    assert (crf.iterations, crf.normalization) == (7, "after")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def page_html(
         "grid": plots.grid_picture(tuning),
         "weights": plots.weight_pictures(tuning),
         "curve": plots.weight_curve(tuning),
+        "gaussian": plots.gaussian_curve(tuning),
         "trimap": plots.trimap_before_after(tuning.before, tuning.after),
         "changes": plots.gain_histogram(tuning.before, tuning.after),
     }
@@ -79,6 +80,7 @@ def page_html(
         legend=_legend(tuning.classes),
         rounds=tuning.rounds + 1,
         call=python_call(tuning),
+        gaussian_width="none" if tuning.base.gaussian_sxy is None else f"{tuning.base.gaussian_sxy} pixels",
         document=json.dumps(tuning.best.as_dict(), indent=2),
         facts={key: value for key, value in (facts or {}).items() if value not in (None, "")},
     )

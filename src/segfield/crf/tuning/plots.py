@@ -1,8 +1,8 @@
-"""Figures of the tuning page, in the report's manner: the grid as heat maps, mIoU over weights, trimap curves."""
+"""Figures of the tuning page, in the report's manner: the grid as heat maps, mIoU over both weights, trimap curves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,51 +20,69 @@ MOST_PANELS = 6
 
 
 def grid_picture(tuning: Tuning) -> str:
-    """Gain in mIoU points over sxy × srgb at the best weight; what was tried of it, the best cell framed."""
-    weight = tuning.best_point.weight
-    points = _at_weight(tuning, weight)
+    """Gain in mIoU points over sxy × srgb at the best weights; what was tried of it, the best cell framed."""
+    weight, gaussian = tuning.best_point.weight, tuning.best_point.gaussian_weight
+    points = _at_weights(tuning.tried, weight, gaussian)
     width, height = (len({point[axis] for point in points}) for axis in (2, 1))
     figure = new_figure(max(3.8, 0.62 * width + 1.6), max(2.8, 0.46 * height + 1.3))
     axes = figure.add_subplot()
     _heat_map(axes, tuning, points, _largest_change(tuning))
-    dress(axes, title=f"weight {weight:g}", x="srgb, units of 0..255", y="sxy, pixels", grid=False)
+    dress(axes, title=_title(weight, gaussian), x="srgb, units of 0..255", y="sxy, pixels", grid=False)
     return str(as_svg(figure))
 
 
 def weight_pictures(tuning: Tuning) -> str:
-    """The coarse grid: one heat map a weight, all with one colour scale."""
+    """The coarse grid at its best Gaussian weight: one heat map a bilateral weight, all with one colour scale."""
+    coarse = [point for point in tuning.grid.points() if point != OFF]
+    gaussian = max(coarse, key=tuning.tried.__getitem__).gaussian_weight
     weights = [weight for weight in tuning.grid.weights if weight > 0][:MOST_PANELS]
     side = max(2.2, 0.5 * len(tuning.grid.srgb) + 0.7)
     figure = new_figure(side * len(weights), max(2.4, 0.42 * len(tuning.grid.sxy) + 1.2))
     for i, weight in enumerate(weights):
         axes = figure.add_subplot(1, len(weights), i + 1)
-        _heat_map(
-            axes, tuning, [point for point in tuning.grid.points() if point.weight == weight], _largest_change(tuning)
-        )
-        dress(axes, title=f"weight {weight:g}", x="srgb", y="" if i else "sxy, pixels", grid=False)
+        _heat_map(axes, tuning, _at_weights(coarse, weight, gaussian), _largest_change(tuning))
+        dress(axes, title=_title(weight, gaussian), x="srgb", y="" if i else "sxy, pixels", grid=False)
     return str(as_svg(figure))
 
 
 def weight_curve(tuning: Tuning) -> str:
-    """mIoU over the weight: at the best bandwidths, and the best over all bandwidths; the classifier alone at 0."""
+    """mIoU over the bilateral weight: all else as in the best setting, and at its own best; the classifier alone at 0."""
     best = tuning.best_point
-    off = tuning.tried[OFF]
-    here = {p.weight: score for p, score in tuning.tried.items() if p[1:] == best[1:]}
-    top: dict[float, float] = {}
+    others = f"sxy {best.sxy:g}, srgb {best.srgb:g}, Gaussian {best.gaussian_weight:g}"
+    return _curve(tuning, "weight", {0.0: tuning.tried[OFF]}, others, "bilateral weight")
+
+
+def gaussian_curve(tuning: Tuning) -> str:
+    """mIoU over the Gaussian kernel's weight: all else as in the best setting, and at its own best."""
+    best = tuning.best_point
+    others = f"weight {best.weight:g}, sxy {best.sxy:g}, srgb {best.srgb:g}"
+    return _curve(tuning, "gaussian_weight", {}, others, "Gaussian weight")
+
+
+def _curve(tuning: Tuning, axis: str, start: dict[float, float], others: str, x: str) -> str:
+    """mIoU over the values tried of one axis, after the points of `start`; the best is circled."""
+    best, off = tuning.best_point, tuning.tried[OFF]
+    here, top = dict(start), dict(start)
     for point, score in tuning.tried.items():
-        top[point.weight] = max(score, top.get(point.weight, 0.0))
+        value = getattr(point, axis)
+        if point != OFF:
+            top[value] = max(score, top.get(value, 0.0))
+        if point != OFF and point._replace(**{axis: getattr(best, axis)}) == best:
+            here[value] = score
     figure = new_figure(4.6, 3.0)
     axes = figure.add_subplot()
     for scores, colour, label in (
-        ({0.0: off, **here}, BLUE, f"sxy {best.sxy:g}, srgb {best.srgb:g}"),
-        (top, ORANGE, "best bandwidths of each weight"),
+        (here, BLUE, others),
+        (top, ORANGE, "the others at their best"),
     ):
-        weights = sorted(scores)
-        axes.plot(weights, [100 * scores[w] for w in weights], color=colour, lw=1.8, marker="o", ms=4, label=label)
+        values = sorted(scores)
+        axes.plot(
+            values, [100 * scores[value] for value in values], color=colour, lw=1.8, marker="o", ms=4, label=label
+        )
     axes.axhline(100 * off, color=INK, lw=1, ls=(0, (4, 3)), alpha=0.6, label="classifier alone")
-    axes.plot([best.weight], [100 * tuning.tried[best]], marker="o", ms=9, mfc="none", mec=INK, mew=1.5)
+    axes.plot([getattr(best, axis)], [100 * tuning.tried[best]], marker="o", ms=9, mfc="none", mec=INK, mew=1.5)
     axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="best")
-    dress(axes, x="bilateral weight", y="mIoU, %")
+    dress(axes, x=x, y="mIoU, %")
     return str(as_svg(figure))
 
 
@@ -105,8 +123,12 @@ def gain_histogram(before: Measures, after: Measures) -> str:
     return str(as_svg(figure))
 
 
-def _at_weight(tuning: Tuning, weight: float) -> list[Point]:
-    return [point for point in tuning.tried if point.weight == weight]
+def _at_weights(points: Iterable[Point], weight: float, gaussian: float) -> list[Point]:
+    return [point for point in points if point != OFF and (point.weight, point.gaussian_weight) == (weight, gaussian)]
+
+
+def _title(weight: float, gaussian: float) -> str:
+    return f"weight {weight:g}, Gaussian {gaussian:g}"
 
 
 def _largest_change(tuning: Tuning) -> float:

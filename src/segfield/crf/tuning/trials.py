@@ -30,13 +30,13 @@ Result = TypeVar("Result")
 class Prepared(Protocol):
     """Kernels of one image at fixed bandwidths, as `DenseCRF.prepare` gives them."""
 
-    def run(self, unary: Array, *, bilateral_weight: float) -> Array:
+    def run(self, unary: Array, *, bilateral_weight: float, gaussian_weight: float) -> Array:
         """(K, H, W) unary → (K, H, W) probabilities; what is not named is as in the CRF that was prepared."""
         ...
 
 
 Prepare = Callable[[Array, DenseCRF], Prepared]
-"""Image (C, H, W) and a CRF, of which the bandwidths count → what runs at any weight."""
+"""Image (C, H, W) and a CRF, of which the bandwidths count → what runs at any weights."""
 
 
 class Store(Protocol):
@@ -58,7 +58,7 @@ class Trials:
         samples: (image, probabilities, labels); read one by one, again at each call of `run`.
         names: of the samples, for messages and the store.
         classes: the class table.
-        base: what all settings share: Gaussian kernel, iterations, normalisation, accuracy.
+        base: what all settings share: the Gaussian kernel's bandwidth, iterations, normalisation, accuracy.
         prepare: builds an image's kernels; `DenseCRF.prepare` in use.
         threads: images at once; 0 takes one a core.
         console: where progress is shown.
@@ -130,14 +130,14 @@ def refined_labels(
     image, probabilities, _ = sample
     if OFF in points:
         yield OFF, probabilities.argmax(axis=0), False
-    on = sorted((point for point in points if point != OFF), key=lambda point: (point.sxy, point.srgb, point.weight))
+    on = sorted((point for point in points if point != OFF), key=lambda point: (point.sxy, point.srgb, point))
     unary = unary_from_probabilities(probabilities) if on else probabilities
     for _, pair in itertools.groupby(on, key=lambda point: (point.sxy, point.srgb)):
         prepared: Prepared | None = None
         for point in pair:
             built = prepared is None
             prepared = prepared or prepare(image, as_crf(point, base))
-            found = prepared.run(unary, bilateral_weight=point.weight)
+            found = prepared.run(unary, bilateral_weight=point.weight, gaussian_weight=point.gaussian_weight)
             yield point, found.argmax(axis=0), built
 
 
@@ -147,10 +147,16 @@ def prepare_crf(image: Array, crf: DenseCRF) -> Prepared:
 
 
 def as_crf(point: Point, base: DenseCRF) -> DenseCRF:
-    """The base with the setting's weight and bandwidths; for OFF with neither kernel."""
+    """The base with the setting's weights and bandwidths; for OFF with neither kernel."""
     if point == OFF:
         return dataclasses.replace(base, bilateral_weight=0.0, gaussian_weight=0.0)
-    return dataclasses.replace(base, bilateral_weight=point.weight, bilateral_sxy=point.sxy, bilateral_srgb=point.srgb)
+    return dataclasses.replace(
+        base,
+        bilateral_weight=point.weight,
+        bilateral_sxy=point.sxy,
+        bilateral_srgb=point.srgb,
+        gaussian_weight=point.gaussian_weight,
+    )
 
 
 def checked_sample(sample: TuningSample, name: str, classes: ClassTable) -> TuningSample:

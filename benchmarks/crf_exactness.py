@@ -33,7 +33,7 @@ from segfield.crf.filters.filter import Filter, Normalized
 from segfield.crf.filters.tiled import TiledFilter
 from segfield.crf.mean_field import Kernel, mean_field
 
-GOAL, HEADLINE = 2.0, "320x240"
+GOAL, HEADLINE = 2.0, "240x200"
 # size → classes, how many photos
 INPUTS = {"96x72": (21, 4), "160x120": (21, 4), HEADLINE: (21, 1)}
 EPSILONS = (1e-1, 1e-2, 1e-3, 1e-4)

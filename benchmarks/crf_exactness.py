@@ -33,9 +33,9 @@ from segfield.crf.filters.filter import Filter, Normalized
 from segfield.crf.filters.tiled import TiledFilter
 from segfield.crf.mean_field import Kernel, mean_field
 
-GOAL, HEADLINE = 2.0, "240x200"
+GOAL, HEADLINE = 2.0, "160x120"
 # size → classes, how many photos
-INPUTS = {"96x72": (21, 4), "160x120": (21, 4), HEADLINE: (21, 1)}
+INPUTS = {"96x72": (21, 4), HEADLINE: (21, 4)}
 EPSILONS = (1e-1, 1e-2, 1e-3, 1e-4)
 Doubles = npt.NDArray[np.float64]
 
@@ -60,8 +60,7 @@ def main() -> None:
             width, height = map(int, size.split("x"))
             cases = [make_case(width, height, classes, number) for number in range(photos)]
             for name, parameters in PARAMETERS.items():
-                if size != HEADLINE:
-                    details["filters"][f"{size},{name}"] = compare_filters(cases, parameters, EPSILONS)
+                details["filters"][f"{size},{name}"] = compare_filters(cases[:1], parameters, EPSILONS)
                 key = f"{size},{classes},{name}"
                 details["mean_field"][key] = compare_mean_field(cases, parameters, cache)
                 print(key, details["mean_field"][key], flush=True)

@@ -43,7 +43,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few drawn scenes with noisy scores; nothing is kept")
     parser.add_argument("--cache", type=Path, help="folder that keeps runs, scores and trials")
-    parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES), help="nothing is kept then")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=list(CASES),
+        default=list(CASES),
+        help="these classifiers alone; kept if the one of the value is among them",
+    )
     parser.add_argument("--minutes", type=float, default=12, help="of training, each classifier")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     given = parser.parse_args()
@@ -70,7 +76,7 @@ def main() -> None:
         "trimap_widths": list(WIDTHS),
         "classifiers": results,
     }
-    partial = given.quick or set(given.only) != set(CASES)
+    partial = given.quick or HEADLINE not in given.only
     against = "the same classifier without the CRF; published for another: 53.88 → 54.74"
     record("crf_helps", headline, "mIoU points", against, GOAL, headline >= GOAL, details, partial)
 

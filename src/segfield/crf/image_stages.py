@@ -1,7 +1,7 @@
 """Which mean-field iterations may be cheap ones: later iterations correct what early ones lack in exactness.
 
-After four more iterations on the full lattice, a start at half resolution lies as near to the exact mean field as full
-iterations throughout; `benchmarks/crf_exactness.py` measures both.
+`benchmarks/crf_exactness.py` measures what it costs `fine` and `exact`. Its images are too small for half resolution, whose
+effect `benchmarks/crf_speed.py` shows: more labels that differ from pydensecrf's than between the lattices alone.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ FLOORS = (
     ("segfield.data", 1),
     ("segfield.classes", 0),
     ("segfield.errors", 0),
+    ("segfield.compiled", 0),
 )
 SIDEWAYS = {("data", "losses"), ("data", "models"), ("models", "losses"), ("losses", "models"), ("models", "data")}
 

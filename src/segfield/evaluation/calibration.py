@@ -13,8 +13,8 @@ import numpy as np
 from scipy import optimize, special
 
 from segfield.classes import Array
+from segfield.compiled import compiled
 from segfield.errors import DataError, SettingError
-from segfield.evaluation.compiled import compiled
 from segfield.evaluation.scores import Floats, ratio, without_nan
 
 SMALLEST_PROBABILITY = 1e-12

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segfield.classes import Array
+from segfield.compiled import compiled
 from segfield.errors import DataError
-from segfield.evaluation.compiled import compiled
 
 Counts = npt.NDArray[np.int64]
 

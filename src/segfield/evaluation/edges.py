@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segfield.classes import Array
-from segfield.evaluation.compiled import compiled
+from segfield.compiled import compiled
 
 VOID = -1
 FAR = np.int32(1 << 30)

@@ -1,4 +1,4 @@
-"""How the counting loops become machine code: numba, without the interpreter lock, kept on disk where that can be."""
+"""How loops become machine code: numba, without the interpreter lock, kept on disk where that can be."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ def compiled(loop: Loop) -> Loop:
     The machine code is kept beside the source, or in the user's cache folder. Where neither can be written (a read-only
     container without a home) numba refuses to keep it, and each process compiles anew.
     """
+    return compile_with(loop, {"nogil": True})
+
+
+def compile_with(loop: Loop, options: dict[str, Any]) -> Loop:
+    """The same with numba's `options`."""
     try:
-        machine_code: Loop = numba.njit(nogil=True, cache=True)(loop)
+        machine_code: Loop = numba.njit(cache=True, **options)(loop)
     except RuntimeError:
-        machine_code = numba.njit(nogil=True)(loop)
+        machine_code = numba.njit(**options)(loop)
     return machine_code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from segfield.evaluation.compiled import compiled
+from segfield.compiled import compiled
 
 
 def add_up(values):

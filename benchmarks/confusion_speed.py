@@ -22,7 +22,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 
 from record import record
 from segfield.classes import Array
-from segfield.evaluation.compiled import compiled
+from segfield.compiled import compiled
 from segfield.evaluation.confusion import confusion_matrix
 
 CLASSES, IGNORED, GOAL = 19, 255, 20.0

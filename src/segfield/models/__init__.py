@@ -9,25 +9,14 @@ from typing import Any
 
 from segfield.errors import SettingError, did_you_mean
 from segfield.models.classifier import Classifier
+from segfield.models.pretrained import pretrained_tensors
+from segfield.models.unet import PaddedUNet, UNet
 
 BRIDGE_MARK = ":"
 
-
-def _unet(**settings: Any) -> Classifier:
-    from segfield.models.unet import UNet
-
-    return UNet(**settings)
-
-
-def _unet_padded(**settings: Any) -> Classifier:
-    from segfield.models.unet import PaddedUNet
-
-    return PaddedUNet(**settings)
-
-
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
-    "unet": _unet,
-    "unet_padded": _unet_padded,
+    "unet": UNet,
+    "unet_padded": PaddedUNet,
 }
 
 
@@ -57,19 +46,30 @@ def build_classifier(
 
             known = [*CLASSIFIERS, *(f"{decoder}:ENCODER" for decoder in DECODERS)]
             raise SettingError(f"there is no model '{name}'; {did_you_mean(name, known)}")
-        if weights is not None:
-            raise SettingError(f"model '{name}' has no pretrained encoder; leave out --weights, or use DECODER:ENCODER")
-        return CLASSIFIERS[name](bands=bands, classes=classes, **given)
+        classifier = CLASSIFIERS[name](bands=bands, classes=classes, **given)
     except (TypeError, ValueError) as error:
-        raise SettingError(f"model '{name}' does not take the options {given}: {_reason(error)}") from error
+        raise SettingError(
+            f"model '{name}' does not take the options {given}: {_reason(error, CLASSIFIERS.get(name))}"
+        ) from error
+    if weights is not None:
+        _load_pretrained(classifier, name, weights)
+    return classifier
 
 
-def _reason(error: Exception) -> str:
+def _load_pretrained(classifier: Classifier, name: str, weights: str) -> None:
+    if classifier.pretrained is None:
+        raise SettingError(f"model '{name}' has no pretrained encoder; leave out --weights, or use DECODER:ENCODER")
+    classifier.load_pretrained(pretrained_tensors(classifier.pretrained, weights))
+    if classifier.bands == 3:
+        import timm
+
+        published = timm.get_pretrained_cfg(classifier.pretrained)
+        classifier.mean, classifier.std = tuple(published.mean), tuple(published.std)
+
+
+def _reason(error: Exception, network: Callable[..., Classifier] | None) -> str:
     unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if unknown is None:
         return f"{str(error).rstrip('.')}; correct or leave out that option"
-    from segfield.models import unet
-
-    network = getattr(unet, unknown[1], None)
     own = [key for key in inspect.signature(network).parameters if key not in ("bands", "classes")] if network else []
     return f"there is no option '{unknown[2]}'; {did_you_mean(unknown[2], own) if own else 'leave it out'}"

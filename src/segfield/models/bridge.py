@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from segfield.errors import FileFormatError, SettingError, did_you_mean
 from segfield.models.classifier import Classifier, pad_to_multiple
 from segfield.models.depthwise import speed_up_depthwise
+from segfield.models.pretrained import FROM_HUB, first_line, quiet_hub, read_safetensors, unfetched
 
 DECODERS = (
     "unet",
@@ -86,28 +86,21 @@ def bridged_classifier(
         raise SettingError(
             f"timm has no encoder '{encoder}'; {did_you_mean(encoder, near or ['mobilenetv2_100', 'resnet34'])}"
         )
-    from_hub = weights == "imagenet"
-    hub = logging.getLogger("huggingface_hub")
-    told = hub.level
-    hub.setLevel(logging.ERROR)  # its ten lines of retries end in the sentence below
+    from_hub = weights == FROM_HUB
     try:
-        network = smp.create_model(
-            decoder,
-            encoder_name=f"tu-{encoder}",
-            encoder_weights="imagenet" if from_hub else None,
-            in_channels=bands,
-            classes=classes,
-            **options,
-        )
+        with quiet_hub():
+            network = smp.create_model(
+                decoder,
+                encoder_name=f"tu-{encoder}",
+                encoder_weights="imagenet" if from_hub else None,
+                in_channels=bands,
+                classes=classes,
+                **options,
+            )
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if not from_hub or not isinstance(error, OSError | RuntimeError):
-            raise SettingError(f"'{name}' cannot be built: {_first_line(error)}; see the network's options") from error
-        raise SettingError(
-            f"the ImageNet weights of '{encoder}' could not be fetched ({_first_line(error)}); "
-            "give --weights FILE.safetensors, or --weights none to train from scratch"
-        ) from error
-    finally:
-        hub.setLevel(told)
+            raise SettingError(f"'{name}' cannot be built: {first_line(error)}; see the network's options") from error
+        raise SettingError(unfetched(encoder, error)) from error
     if weights is not None and not from_hub:
         load_encoder_file(network.encoder.model, Path(weights), bands)
     classifier = BridgedClassifier(network, bands, classes)
@@ -144,36 +137,3 @@ def load_encoder_file(encoder: nn.Module, path: Path, bands: int) -> None:
             f"shape (first: {(missing + unlike)[0]}); give the file of the encoder named after the colon"
         )
     encoder.load_state_dict({key: tensors[key] for key in own if key in tensors}, strict=False)
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file. Pickles (.pth, .pt, .ckpt) are refused: reading one can run any code.
-
-    Raises:
-        SettingError: if the file is missing or is a pickle.
-        FileFormatError: if it is damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise SettingError(
-            f"there is no weights file {path}; give 'imagenet', 'none' or the path of a safetensors file"
-        )
-    if path.suffix != ".safetensors":
-        raise SettingError(
-            f"{path} is not a .safetensors file, and pickled weights are not opened because they can run code; "
-            "convert them first, e.g. with safetensors.torch.save_file on a machine where you trust them"
-        )
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-        return tensors
-    except (SafetensorError, OSError) as error:
-        raise FileFormatError(
-            f"{path} is not a whole safetensors file ({_first_line(error)}); fetch it again"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200].rstrip(".") if lines else type(error).__name__

@@ -181,7 +181,7 @@ class Segmenter:
         """
         target = pick_device(device)
         file = Path(path)
-        document, tensors = _read(file)
+        document, tensors = read_segmenter_file(file)
         if document.get("format") != FORMAT_VERSION:
             raise FileFormatError(
                 f"{file} is a segmenter of format {document.get('format')} (written by segfield "
@@ -207,7 +207,7 @@ class Segmenter:
 
 def read_facts(path: str | Path) -> dict[str, Any]:
     """The JSON document of a segmenter file, without building the network."""
-    return _read(Path(path))[0]
+    return read_segmenter_file(Path(path))[0]
 
 
 def _refiner_of(document: Mapping[str, Any], file: Path) -> Refiner | None:
@@ -223,7 +223,12 @@ def _refiner_of(document: Mapping[str, Any], file: Path) -> Refiner | None:
         ) from error
 
 
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_segmenter_file(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The JSON document and the weights of a segmenter file, without building the network.
+
+    Raises:
+        FileFormatError: if the file is missing, a pickle, truncated or not a segmenter.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not file.is_file():

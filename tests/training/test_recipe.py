@@ -42,6 +42,13 @@ def test_every_recipe_of_the_project_is_read(path: Path) -> None:
         ({"ema": 1.0}, "ema is 1.0"),
         ({"model": None}, "model is null; give it a value"),
         ({"augment": 3}, "augment is 3; give settings by name"),
+        ({"epochs": 3, "steps": 4}, r"both epochs \(3\) and steps \(4\)"),
+        ({"rates": {"*.bias": -1}}, "rates has -1 for '\\*.bias'"),
+        ({"rates": 3}, "rates is 3; give values by name"),
+        ({"stages": [3]}, "stage 1 is 3; give settings by name"),
+        ({"stages": [{"epochs": 1}, {"epohcs": 1}]}, "stage 2: there is no setting 'epohcs'; did you mean epochs"),
+        ({"stages": [{"data": "y"}]}, "stage 1 gives data, which is of the whole run"),
+        ({"stages": [{"share": 0}]}, "share of stage 1 is 0"),
     ],
 )
 def test_bad_settings_are_sentences(settings: dict[str, object], match: str) -> None:
@@ -49,10 +56,11 @@ def test_bad_settings_are_sentences(settings: dict[str, object], match: str) -> 
         Recipe.from_dict({"data": "scenes:", **settings})
 
 
-def test_budget_is_epochs_unless_time_is_given() -> None:
-    assert Recipe(data="x").budget_epochs == 100
+def test_budget_is_epochs_unless_steps_or_time_are_given() -> None:
+    assert Recipe(data="x").budget_steps(7) == 700
+    assert Recipe(data="x", steps=20).budget_steps(7) == 20
     timed = Recipe(data="x", time="1.5h")
-    assert (timed.budget_epochs, timed.budget_seconds) == (None, 5400)
+    assert (timed.budget_steps(7), timed.budget_seconds) == (None, 5400)
 
 
 @pytest.mark.parametrize(("text", "value"), [("90", 90), ("90s", 90), ("60m", 3600), ("2h", 7200), ("1d", 86400)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,7 +12,7 @@ from segfield.models.classifier import Classifier, TrainingOutput
 from segfield.segmenter import Scaling
 from segfield.training.objective import Batch
 from segfield.training.recipe import Recipe
-from segfield.training.supervised import Supervised, build_optimiser
+from segfield.training.supervised import Supervised, on_grid
 
 RECIPE = Recipe(data="x", learning_rate=0.1, encoder_rate=0.25, weight_decay=0.01)
 SCALING = Scaling((10.0,), (2.0,))
@@ -59,15 +57,40 @@ def test_auxiliary_heads_count_with_their_weights(batch: Batch) -> None:
     torch.testing.assert_close(losses["auxiliary0"], 0.4 * sum(parts.values()))
 
 
-@pytest.mark.parametrize("kind", ["adamw", "sgd"])
-def test_parameter_groups(kind: str) -> None:
-    network = build_classifier("unet:mobilenetv2_050", 3, 4)
-    optimiser = build_optimiser(network, dataclasses.replace(RECIPE, optimiser=kind))
-    inside = {id(p) for p in network.encoder_parameters()}
-    seen = []
-    for group in optimiser.param_groups:
-        for parameter in group["params"]:
-            seen.append(id(parameter))
-            assert group["highest_rate"] == pytest.approx(0.025 if id(parameter) in inside else 0.1)
-            assert group["weight_decay"] == (0.01 if parameter.ndim > 1 else 0.0)
-    assert sorted(seen) == sorted(id(p) for p in network.parameters())
+class Coarse(Classifier):
+    """Logits at every fourth pixel in training, an auxiliary head at every eighth."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 3)
+        self.head = nn.Conv2d(1, 3, 1)
+
+    def forward(self, image: Tensor) -> TrainingOutput:  # type: ignore[override]
+        return TrainingOutput(self.head(image[..., ::4, ::4]), [(0.5, self.head(image[..., ::8, ::8]))])
+
+
+@pytest.mark.parametrize("size", [(8, 8), (33, 65), (30, 21)])
+def test_labels_are_shrunk_to_coarser_logits(size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, 3, (2, *size), generator=generator).to(torch.uint8)
+    weights = torch.rand(2, *size, generator=generator)
+    batch = Batch(torch.rand(2, 1, *size, generator=generator), labels, weights)
+    network = Coarse()
+    objective = Supervised(network, build_loss("cross_entropy", 255), Scaling((0.0,), (1.0,)), RECIPE)
+    [(_, losses)] = objective.turns(batch)
+    logits = network.head(batch.images)  # a 1×1 convolution: every pixel for itself
+    for name, factor, step in (("cross_entropy", 1.0, 4), ("auxiliary0", 0.5, 8)):
+        each = nn.functional.cross_entropy(logits, labels.long(), reduction="none")[:, ::step, ::step]
+        weight = weights[:, ::step, ::step]
+        torch.testing.assert_close(losses[name], factor * (each * weight).sum() / weight.sum())
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 8, 16, 32])
+def test_the_step_is_found_from_the_sizes(step: int) -> None:
+    for size in range(1, 300):
+        expected = torch.arange(size)[::step]
+        assert on_grid(torch.arange(size)[None, :, None], len(expected), 1)[0, :, 0].tolist() == expected.tolist()
+
+
+def test_labels_that_fit_no_grid_are_taken_at_the_last_pixel() -> None:
+    labels = torch.arange(10)[None, :, None].expand(1, 10, 2)
+    assert on_grid(labels, 7, 2)[0, :, 0].tolist() == [0, 2, 4, 6, 8, 9, 9]

@@ -26,7 +26,8 @@ def train(recipe: Recipe) -> Run:
     """Train a segmenter, or go on with a run that was stopped; ends with a report in the run folder.
 
     The run folder holds recipe.yaml, curves.csv, tensorboard/, resume.safetensors, segmenter.safetensors (the best weights
-    so far), scores.json and report.html. A second call with the same recipe continues or, if all is done, says so.
+    so far), scores.json and report.html; with stages, those before the last one lie in its folder stages/. A second call
+    with the same recipe continues or, if all is done, says so.
 
     Args:
         recipe: everything about the run.
@@ -38,10 +39,10 @@ def train(recipe: Recipe) -> Run:
 
     from segfield.inference.scoring import evaluate_segmenter, report_facts
     from segfield.segmenter import Segmenter
-    from segfield.training.loop import fit
+    from segfield.training.stages import fit_in_stages
 
     console = Console()
-    fitted = fit(recipe, console)
+    fitted = fit_in_stages(recipe, console)
     folder = fitted.folder
     run = Run(folder.path, folder.segmenter, folder.report, None)
     if not fitted.is_first_process:

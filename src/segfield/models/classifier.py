@@ -17,7 +17,7 @@ class TrainingOutput(NamedTuple):
     """What a classifier may return in training mode: logits, and (weight, logits) of every auxiliary head.
 
     Logits (B, K, h, w) may be coarser than the image: the objective then takes the labels at every s-th pixel from the
-    first, s = ⌈H/h⌉, as the papers shrink them. A classifier whose logits lie on that grid saves the upsampling.
+    first, as the papers shrink them; s is a power of two and h = ⌈H/s⌉, w = ⌈W/s⌉.
     """
 
     logits: Tensor

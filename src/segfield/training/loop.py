@@ -104,7 +104,9 @@ class Fit:
 
     def _build_networks(self, resumed: bool) -> None:
         recipe, fabric = self.recipe, self.fabric
-        classifier, self.spec, self.scaling = build_network(recipe, self.measured, len(self.train.classes))
+        classifier, self.spec, self.scaling = build_network(
+            recipe, self.measured, len(self.train.classes), None if resumed else self.console
+        )
         self.classifier = classifier.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss: CombinedLoss = build_recipe_loss(recipe, self.measured, self.train)
         self.objective: Objective = Supervised(self.classifier, self.loss, self.scaling, recipe)
@@ -123,7 +125,7 @@ class Fit:
             self.objective.optimisers[name] = fabric.setup_optimizers(optimiser)
         shadow = copy.deepcopy(self.classifier) if self.average is not None else self.classifier
         self.segmenter = Segmenter(shadow, self.spec, self.train.classes, self.scaling)
-        self.classifier.train()
+        self.objective.train_mode()
 
     def _build_batches(self) -> None:
         recipe, fabric = self.recipe, self.fabric
@@ -144,11 +146,12 @@ class Fit:
             self.batches = Batches(items, recipe.batch_size, worker_count(recipe, fabric.device), *place)
         span = recipe.batch_size * fabric.world_size * recipe.accumulate
         self.steps_an_epoch = max(1, round(len(self.train) / span))
+        self.budget_steps = recipe.budget_steps(self.steps_an_epoch)
 
     def run(self) -> None:
         """Train until the budget is spent, patience is lost or the user stops."""
         recipe, counters = self.recipe, self.counters
-        total = recipe.budget_seconds or float((recipe.budget_epochs or 0) * self.steps_an_epoch)
+        total = recipe.budget_seconds or float(self.budget_steps or 0)
         unit = "seconds" if recipe.budget_seconds else "steps"
         self.started = time.monotonic() - counters.seconds
         self.saved = time.monotonic()
@@ -172,8 +175,8 @@ class Fit:
         """Steps up to the next validation, and that validation; ends early where time is over or a stop is asked for."""
         counters, span = self.counters, self.steps_an_epoch * self.recipe.validate_every
         goal = (counters.step // span + 1) * span
-        if self.recipe.budget_epochs is not None:
-            goal = min(goal, self.recipe.budget_epochs * self.steps_an_epoch)
+        if self.budget_steps is not None:
+            goal = min(goal, self.budget_steps)
         accumulate = self.recipe.accumulate
         batches = self.batches.steps(counters.step * accumulate, goal * accumulate)
         losses: list[Tensor] = []
@@ -185,9 +188,8 @@ class Fit:
             self._after_step(losses, since, signals)
             if self._time_is_over():
                 break
-        budget = self.recipe.budget_epochs
         counters.finished = self._time_is_over() or (
-            budget is not None and counters.step >= budget * self.steps_an_epoch
+            self.budget_steps is not None and counters.step >= self.budget_steps
         )
         loss = float(torch.stack(losses).mean())
         if not math.isfinite(loss):
@@ -227,7 +229,7 @@ class Fit:
         if recipe.budget_seconds is not None:
             progress = self.counters.seconds / recipe.budget_seconds
         else:
-            progress = self.counters.step / ((recipe.budget_epochs or 1) * self.steps_an_epoch)
+            progress = self.counters.step / (self.budget_steps or 1)
         factor = rate_factor(
             recipe.schedule,
             progress,
@@ -263,14 +265,14 @@ class Fit:
         """A fault of the validation shows now, not after the first epoch."""
         few = self.val.subset(range(min(2, len(self.val))), "first two")
         validate(self.segmenter, few, self.loss, self.fabric)
-        self.classifier.train()
+        self.objective.train_mode()
 
     def _validate_and_save(self, loss: float) -> None:
         counters, began = self.counters, time.monotonic()
         if self.average is not None:
             self.segmenter.classifier.load_state_dict(self.average.average)
         result: Validation = validate(self.segmenter, self.val, self.loss, self.fabric)
-        self.classifier.train()
+        self.objective.train_mode()
         self.validation_seconds = float(self.fabric.broadcast(time.monotonic() - began))
         counters.seconds = float(self.fabric.broadcast(time.monotonic() - self.started))
         best = result.miou > counters.best

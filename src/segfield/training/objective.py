@@ -30,6 +30,11 @@ class Objective(ABC):
     networks: dict[str, nn.Module]
     optimisers: dict[str, Optimizer]
 
+    def train_mode(self) -> None:
+        """Put the networks in training mode; called before every stretch of steps."""
+        for network in self.networks.values():
+            network.train()
+
     @abstractmethod
     def turns(self, batch: Batch) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """For each optimiser to step, in order: its name, and the named losses whose sum it minimises."""

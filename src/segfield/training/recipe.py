@@ -17,8 +17,8 @@ from segfield.errors import FileFormatError, SettingError, did_you_mean
 class Recipe:
     """Everything about a training run. Sizes are in pixels, rates are those of the mean loss."""
 
-    ALTERNATIVES: ClassVar = (("epochs", "time"),)
-    """Settings of which one stands: on the command line either takes the place of the other in a YAML."""
+    ALTERNATIVES: ClassVar = (("epochs", "steps", "time"),)
+    """Settings of which one stands: on the command line one takes the place of the others in a YAML."""
 
     data: str
     """Data set: a folder, FORMAT:PATH (see `segfield data`), or scenes: for drawn street scenes."""
@@ -36,11 +36,15 @@ class Recipe:
     """Which fold validates, 0 to folds - 1."""
 
     model: str = "deeplabv3plus:mobilenetv2_100"
-    """Network: unet, unet_padded, or DECODER:ENCODER with any timm encoder."""
+    """Network: a classic one (unet, fcn8s, segnet, icnet …: docs/models.md), or DECODER:ENCODER with any timm encoder."""
     weights: str = "imagenet"
     """Encoder weights: imagenet (fetched by timm), none, or a safetensors file."""
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the network, e.g. {width: 64} or {pad_type: same}."""
+    start: str | None = None
+    """Segmenter file or run folder whose weights are taken over where they fit, instead of encoder weights."""
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    """Trainings one after another, each starting from the last: settings that differ, with a name and a share of the budget."""
 
     loss: str = "cross_entropy"
     """Sum of losses, e.g. cross_entropy+dice or 0.5*lovasz+cross_entropy; also focal, ohem_cross_entropy."""
@@ -56,7 +60,9 @@ class Recipe:
     """Random changes to each training image."""
 
     epochs: int | None = None
-    """Passes over the training set; 100 where neither epochs nor time is given."""
+    """Passes over the training set; 100 where neither epochs, steps nor time is given."""
+    steps: int | None = None
+    """Optimiser steps instead of epochs, as papers count."""
     time: str | None = None
     """Wall-clock budget instead of epochs: 90s, 60m, 2h; the schedule follows the clock."""
     patience: int = 0
@@ -71,6 +77,10 @@ class Recipe:
     """Highest learning rate."""
     encoder_rate: float = 1.0
     """The pretrained encoder's learning rate as a multiple of learning_rate."""
+    rates: dict[str, float] = field(default_factory=dict)
+    """Multiples of learning_rate by names of parameters, e.g. {"classify.*": 10, "*.bias": 2}; 0 freezes them."""
+    freeze_norm: bool = False
+    """Leave batch norm as the weights came with it: its statistics, scale and shift."""
     momentum: float = 0.9
     """Momentum of sgd."""
     weight_decay: float = 0.01
@@ -133,17 +143,27 @@ class Recipe:
                 raise SettingError(
                     f"{name} is '{getattr(self, name)}'; {did_you_mean(str(getattr(self, name)), values)}"
                 )
-        if self.epochs is not None and self.time is not None:
-            raise SettingError(f"both epochs ({self.epochs}) and time ({self.time}) are given; give one of them")
+        budgets = {name: getattr(self, name) for name in self.ALTERNATIVES[0] if getattr(self, name) is not None}
+        if len(budgets) > 1:
+            listed = " and ".join(f"{name} ({value})" for name, value in budgets.items())
+            raise SettingError(f"both {listed} are given; give one of them")
+        for pattern, factor in self.rates.items():
+            if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor <= 1000:
+                raise SettingError(
+                    f"rates has {factor!r} for '{pattern}'; it is a multiple of learning_rate, 0 to 1000"
+                )
+        for number, stage in enumerate(self.stages, 1):
+            _check_stage(number, stage)
         if self.folds == 1 or (self.folds and self.fold >= self.folds):
             raise SettingError(
                 f"fold {self.fold} of {self.folds} cannot be made; folds is 2 or more, fold 0 to folds - 1"
             )
 
-    @property
-    def budget_epochs(self) -> int | None:
-        """Epochs to train, or None where the clock decides."""
-        return None if self.time is not None else (self.epochs or 100)
+    def budget_steps(self, steps_an_epoch: int) -> int | None:
+        """Optimiser steps to train, or None where the clock decides."""
+        if self.time is not None:
+            return None
+        return self.steps if self.steps is not None else (self.epochs or 100) * steps_an_epoch
 
     @property
     def budget_seconds(self) -> float | None:
@@ -171,6 +191,9 @@ class Recipe:
         values = dict(settings)
         if isinstance(values.get("augment"), Mapping):
             values["augment"] = AugmentationConfig(**{k: _tuples(v) for k, v in values["augment"].items()})
+        for name in ("rates", "options"):
+            if not isinstance(values.get(name, {}), Mapping):
+                raise SettingError(f"{name} is {values[name]}; give values by name, e.g. {name}: {{NAME: VALUE}}")
         try:
             return cls(**values)
         except TypeError as error:
@@ -233,6 +256,32 @@ def _check_names(settings: Mapping[str, Any]) -> None:
             raise SettingError(f"there is no setting 'augment.{name}'; {did_you_mean(str(name), inner)}")
 
 
+STAGE_WORDS = ("name", "share")
+"""What a stage may say beside settings."""
+
+_OF_ALL_STAGES = ("data", "out", "start", "stages", "classes", "train_split", "val_split", "folds", "fold")
+
+
+def _check_stage(number: int, stage: Any) -> None:
+    if not isinstance(stage, Mapping):
+        raise SettingError(
+            f"stage {number} is {stage!r}; give settings by name, e.g. {{name: context, learning_rate: 0.001}}"
+        )
+    settings = {name: value for name, value in stage.items() if name not in STAGE_WORDS}
+    try:
+        _check_names(settings)
+    except SettingError as error:
+        raise SettingError(f"stage {number}: {error}") from error
+    for name in settings:
+        if name in _OF_ALL_STAGES:
+            raise SettingError(f"stage {number} gives {name}, which is of the whole run; give it outside of stages")
+    share = stage.get("share", 1)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1e6:
+        raise SettingError(
+            f"the share of stage {number} is {share!r}; give a number above 0, e.g. 2 for twice the budget of 1"
+        )
+
+
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("folds", 0, 1000),
     ("fold", 0, 999),
@@ -240,6 +289,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("border_sigma", 0.1, 1000),
     ("rare_crops", 0, 1),
     ("epochs", 1, 10_000_000),
+    ("steps", 1, 1_000_000_000),
     ("patience", 0, 1_000_000),
     ("batch_size", 1, 65536),
     ("accumulate", 1, 65536),

@@ -6,10 +6,12 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from rich.console import Console
 
 from segfield.data.cache import CachedDataset
 from segfield.data.dataset import Dataset, folds
@@ -17,9 +19,9 @@ from segfield.data.formats import open_dataset
 from segfield.errors import DataError, SettingError, did_you_mean
 from segfield.losses import CombinedLoss, build_loss
 from segfield.losses.class_weights import ClassCounts, class_weights, count_classes
-from segfield.models import build_classifier
+from segfield.models import build_classifier, takes_pretrained
 from segfield.models.classifier import Classifier
-from segfield.segmenter import ClassifierSpec, Scaling
+from segfield.segmenter import ClassifierSpec, Scaling, read_segmenter_file
 from segfield.training.recipe import Recipe, memory_bytes
 
 LARGEST_DEFAULT_CROP = 512
@@ -155,18 +157,49 @@ def check_validation(dataset: CachedDataset) -> None:
         )
 
 
-def build_network(recipe: Recipe, measured: Measured, classes: int) -> tuple[Classifier, ClassifierSpec, Scaling]:
-    """The network of a recipe, seeded, and the input scaling its weights expect (or that the data has)."""
+def build_network(
+    recipe: Recipe, measured: Measured, classes: int, console: Console | None = None
+) -> tuple[Classifier, ClassifierSpec, Scaling]:
+    """The network of a recipe, seeded, and the input scaling its weights expect (or that the data has).
+
+    Raises:
+        SettingError, FileFormatError: if the network, its weights or those to start from cannot be had.
+    """
     torch.manual_seed(recipe.seed)
-    without_encoder = ":" not in recipe.model
-    source = None if recipe.weights == "none" or (without_encoder and recipe.weights == "imagenet") else recipe.weights
     spec = ClassifierSpec(recipe.model, measured.bands, classes, recipe.options)
+    without = recipe.weights == "none" or (recipe.weights == "imagenet" and not takes_pretrained(recipe.model))
+    source = None if without or recipe.start is not None else recipe.weights
     classifier = build_classifier(spec.name, spec.bands, spec.classes, source, spec.options)
+    if recipe.start is not None:
+        scaling = start_from(classifier, recipe.start, console)
+        if scaling is not None:
+            return classifier, spec, scaling
     if classifier.mean is not None and classifier.std is not None:
         mean = tuple(value * measured.top for value in classifier.mean)
         std = tuple(value * measured.top for value in classifier.std)
         return classifier, spec, Scaling(mean, std)
     return classifier, spec, Scaling(tuple(measured.mean.tolist()), tuple(measured.std.tolist()))
+
+
+def start_from(classifier: Classifier, start: str, console: Console | None = None) -> Scaling | None:
+    """Take over the weights of a segmenter file or run folder, and its input scaling where the bands are the same.
+
+    Raises:
+        SettingError: if there is no such file, or none of its weights fits.
+        FileFormatError: if it is damaged or no segmenter.
+    """
+    file = Path(start) / "segmenter.safetensors" if Path(start).is_dir() else Path(start)
+    document, tensors = read_segmenter_file(file)
+    classifier.start_from(tensors)
+    own = classifier.state_dict()
+    same = sum(key in tensors and torch.equal(value, tensors[key]) for key, value in own.items())
+    if console is not None:
+        as_they_are = f"{same} of {len(own)} tensors as they are" if same else "cut to size"
+        console.print(f"starting from {file}: {as_they_are}", highlight=False, soft_wrap=True)
+    scaling = document.get("scaling", {})
+    if len(scaling.get("mean", ())) != classifier.bands:
+        return None
+    return Scaling(tuple(scaling["mean"]), tuple(scaling["std"]))
 
 
 def build_recipe_loss(recipe: Recipe, measured: Measured, dataset: Dataset) -> CombinedLoss:
@@ -199,7 +232,7 @@ def cached(dataset: Dataset, recipe: Recipe) -> CachedDataset:
 
 def check_batch_norm(recipe: Recipe, samples: int) -> None:
     """Raises SettingError where batch norm would see single values: one crop a batch on a decoder with global pooling."""
-    if recipe.batch_size == 1 and ":" in recipe.model and samples:
+    if recipe.batch_size == 1 and ":" in recipe.model and samples and not recipe.freeze_norm:
         raise SettingError(
             f"batch_size 1 leaves batch norm of '{recipe.model}' nothing to average over; give 2 or more, "
             "or --accumulate with a batch of 2"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch import Tensor
 
 from segfield.losses import CombinedLoss
 from segfield.models.classifier import Classifier, TrainingOutput
 from segfield.segmenter import Scaling
 from segfield.training.objective import Batch, Objective
+from segfield.training.optimiser import build_optimiser, train_but_frozen_norm
 from segfield.training.recipe import Recipe
 
 
@@ -30,34 +30,43 @@ class Supervised(Objective):
         self.optimisers = {"classifier": build_optimiser(classifier, recipe)}
         self.loss = loss
         self.scaling = scaling
+        self.freeze_norm = recipe.freeze_norm
+
+    def train_mode(self) -> None:
+        train_but_frozen_norm(self.networks["classifier"], self.freeze_norm)
 
     def turns(self, batch: Batch) -> Iterator[tuple[str, dict[str, Tensor]]]:
         scaled = self.scaling(batch.images).contiguous(memory_format=torch.channels_last)
         output = self.networks["classifier"](scaled)
         if not isinstance(output, TrainingOutput):
-            yield "classifier", self.loss(output, batch.labels, batch.pixel_weights)
-            return
-        losses = self.loss(output.logits, batch.labels, batch.pixel_weights)
+            output = TrainingOutput(output, [])
+        losses = self._losses(output.logits, batch)
         for number, (weight, logits) in enumerate(output.auxiliary):
-            total = torch.stack(list(self.loss(logits, batch.labels, batch.pixel_weights).values())).sum()
+            total = torch.stack(list(self._losses(logits, batch).values())).sum()
             losses[f"auxiliary{number}"] = weight * total
         yield "classifier", losses
 
+    def _losses(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The losses of logits (B, K, h, w) against the labels on their grid."""
+        height, width = logits.shape[2:]
+        weights = None if batch.pixel_weights is None else on_grid(batch.pixel_weights, height, width)
+        return self.loss(logits, on_grid(batch.labels, height, width), weights)
 
-def build_optimiser(classifier: Classifier, recipe: Recipe) -> Optimizer:
-    """SGD or AdamW with the encoder's own rate, and no weight decay on biases and norm parameters.
 
-    Every group carries `highest_rate`, which the loop multiplies by the schedule's factor.
+def on_grid(labels: Tensor, height: int, width: int) -> Tensor:
+    """Labels (B, H, W) → (B, height, width): every s-th pixel from the first, as the papers shrink them.
+
+    s is the power of two that gives this size, ⌈H/s⌉ = height; where none does, the nearest pixels above are taken.
     """
-    encoder = {id(parameter) for parameter in classifier.encoder_parameters()}
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for parameter in classifier.parameters():
-        groups.setdefault((id(parameter) in encoder, parameter.ndim > 1), []).append(parameter)
-    arguments = []
-    for (in_encoder, decays), parameters in sorted(groups.items()):
-        rate = recipe.learning_rate * (recipe.encoder_rate if in_encoder else 1.0)
-        decay = recipe.weight_decay if decays else 0.0
-        arguments.append({"params": parameters, "lr": rate, "highest_rate": rate, "weight_decay": decay})
-    if recipe.optimiser == "sgd":
-        return SGD(arguments, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
-    return AdamW(arguments, lr=recipe.learning_rate, fused=True)
+    if labels.shape[1:] == (height, width):
+        return labels
+    rows, columns = (
+        (torch.arange(coarse, device=labels.device) * _step(fine, coarse)).clamp(max=fine - 1)
+        for fine, coarse in zip(labels.shape[1:], (height, width))
+    )
+    return labels[:, rows[:, None], columns]
+
+
+def _step(fine: int, coarse: int) -> int:
+    """The smallest power of two s with s · coarse ≥ fine: no other can give ⌈fine/s⌉ = coarse."""
+    return 1 << max(0, -(-fine // coarse) - 1).bit_length()

@@ -1,0 +1,76 @@
+"""Recipes of several trainings, one after another: FCN-32s → 16s → 8s, front end → context → both, wide → narrow.
+
+Each stage is a run of its own with the loop's usual means; it starts from the segmenter of the one before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from segfield.errors import SettingError
+from segfield.training import loop
+from segfield.training.recipe import Recipe, seconds
+from segfield.training.run_folder import RunFolder
+
+
+def fit_in_stages(recipe: Recipe, console: Console | None = None) -> loop.Fitted:
+    """Train every stage of a recipe (one, where it has none); the last one's run is the recipe's own.
+
+    Raises:
+        SettingError, DataError: for what cannot be used as it is.
+        Interrupted: where the user stopped it; the same recipe goes on.
+    """
+    stages = stage_recipes(recipe)
+    RunFolder(recipe.out).claim(stages[-1][1])  # refused now where it lies, not after the first stages
+    for number, (name, stage) in enumerate(stages, 1):
+        if console is not None and len(stages) > 1:
+            console.print(f"stage {number} of {len(stages)}: {name}", highlight=False, soft_wrap=True)
+        fitted = loop.fit(stage, console)
+    return fitted
+
+
+def stage_recipes(recipe: Recipe) -> list[tuple[str, Recipe]]:
+    """(name, recipe) of each stage, in order.
+
+    A stage has the recipe's settings and, before them, its own; it starts from the stage before. Its run lies in
+    OUT/stages/NUMBER-NAME, the last one's in OUT. Where the recipe has a budget (time, steps or epochs), that is the
+    budget of all stages, divided by their `share`; else each stage has its own.
+
+    Raises:
+        SettingError: if a stage's settings are unknown or unfit.
+    """
+    if not recipe.stages:
+        return [("", recipe)]
+    shares = [float(stage.get("share", 1)) for stage in recipe.stages]
+    start, stages = recipe.start, []
+    for number, (given, share) in enumerate(zip(recipe.stages, shares), 1):
+        name = str(given.get("name", f"stage {number}"))
+        last = number == len(recipe.stages)
+        folder = Path(recipe.out) / "stages" / f"{number}-{re.sub(r'[^0-9A-Za-z]+', '-', name).strip('-')}"
+        settings = {key: value for key, value in given.items() if key not in ("name", "share")}
+        settings |= _budget(recipe, settings, share / sum(shares))
+        settings["augment"] = {**dataclasses.asdict(recipe.augment), **settings.get("augment", {})}
+        try:
+            stage = Recipe.from_dict({**recipe.as_dict(), "stages": [], **settings, "start": start})
+        except SettingError as error:
+            raise SettingError(f"stage {number} ({name}): {error}") from error
+        place = {"stages": recipe.stages, "out": recipe.out} if last else {"out": str(folder)}
+        stages.append((name, dataclasses.replace(stage, **place)))
+        start = str(folder)
+    return stages
+
+
+def _budget(recipe: Recipe, settings: dict[str, Any], share: float) -> dict[str, Any]:
+    """epochs, steps and time of a stage: its share of the recipe's, or its own."""
+    names = recipe.ALTERNATIVES[0]
+    budget = {name: getattr(recipe, name) for name in names}
+    if all(value is None for value in budget.values()):
+        return {name: settings.get(name) for name in names}
+    if recipe.time is not None:
+        return {**budget, "time": f"{seconds(recipe.time) * share:.3f}s"}
+    return {name: None if value is None else max(1, round(value * share)) for name, value in budget.items()}

@@ -18,6 +18,7 @@ from segfield.errors import SettingError
         ({"scale": (2.0, 0.5)}, r"augment\.scale is 2,0\.5"),
         ({"scale": (0.0, 1.0)}, "two numbers above 0"),
         ({"crop": (0, 10)}, r"augment\.crop is 0,10"),
+        ({"crop": (32, 32), "whole": True}, "both given"),
         ({"hue": 0.7}, r"augment\.hue is 0\.7; it must lie between 0 and 0\.5"),
         ({"noise": -0.1}, "augment.noise"),
         ({"rotate": 200}, "between 0 and 180"),

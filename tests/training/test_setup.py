@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from segfield.classes import ClassTable
+from segfield.data.augmentation import AugmentationConfig
 from segfield.data.cache import CachedDataset
 from segfield.data.dataset import Dataset, Sample
 from segfield.errors import DataError, SettingError
@@ -121,6 +122,16 @@ def test_the_crop_is_the_image_or_what_all_images_hold() -> None:
     assert crop((600, 600)) == (512, 512)
     assert crop((1, 1), (70, 100), (3, 90)) == (64, 96)  # thumbnails do not count
     assert crop((20, 20), (30, 18)) == (20, 18)
+
+
+def test_whole_images_of_several_sizes_go_one_by_one() -> None:
+    whole = dataclasses.replace(RECIPE, augment=AugmentationConfig(whole=True))
+    differing = measure(CachedDataset(Given(_sample("a", (50, 70)), _sample("b", (70, 50))), 0), 1)
+    assert with_crop(dataclasses.replace(whole, batch_size=1), differing).augment.crop is None
+    with pytest.raises(SettingError, match="give batch_size 1"):
+        with_crop(whole, differing)
+    alike = measure(CachedDataset(Given(_sample("a", (50, 70)), _sample("b", (50, 70))), 0), 1)
+    assert with_crop(whole, alike).augment.crop is None
 
 
 def test_scaling_comes_from_the_data_where_no_weights_ask_for_another() -> None:

@@ -20,6 +20,8 @@ class AugmentationConfig:
     """Smallest and largest magnification, drawn evenly."""
     crop: tuple[int, int] | None = None
     """Height and width of what is cut out after scaling, pixels; the image's own size where not given."""
+    whole: bool = False
+    """Whole images instead of crops; where they differ in size, with batch_size 1 only."""
     rotate: float = 0.0
     """Largest rotation to either side, degrees."""
     elastic: float = 0.0
@@ -58,6 +60,8 @@ class AugmentationConfig:
             if height < 1 or width < 1:
                 raise SettingError(f"augment.crop is {height},{width}; give height and width in pixels, e.g. 320,416")
             object.__setattr__(self, "crop", (height, width))
+        if self.whole and self.crop is not None:
+            raise SettingError(f"augment.whole and augment.crop {self.crop} are both given; give one of them")
         for name, highest in _HIGHEST.items():
             value = getattr(self, name)
             if not 0 <= value <= highest:

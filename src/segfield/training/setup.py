@@ -211,11 +211,19 @@ def build_recipe_loss(recipe: Recipe, measured: Measured, dataset: Dataset) -> C
 
 
 def with_crop(recipe: Recipe, measured: Measured) -> Recipe:
-    """The recipe with a crop size, so that items of a batch are of one size.
+    """The recipe with a crop size, so that items of a batch are of one size; without one where whole images are asked for.
 
     Where none is given: the smallest image's size, at most 512 a side, down to a multiple of 32 where images differ.
+
+    Raises:
+        SettingError: if whole images of several sizes are to be in one batch.
     """
-    if recipe.augment.crop is not None:
+    if recipe.augment.whole and not measured.same_size and recipe.batch_size > 1:
+        raise SettingError(
+            f"augment.whole takes images as they are, and these differ in size, so a batch of {recipe.batch_size} cannot be "
+            "made of them; give batch_size 1 (and --accumulate), or a crop"
+        )
+    if recipe.augment.crop is not None or recipe.augment.whole:
         return recipe
     sides = [min(side, LARGEST_DEFAULT_CROP) for side in measured.smallest]
     if not measured.same_size:

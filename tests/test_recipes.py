@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from segfield.commands.train import train
 from segfield.data.scenes import write_scenes
 from segfield.segmenter import Segmenter
 from segfield.training.recipe import Recipe
+from segfield.training.stages import stage_recipes
+from tests.models.networks import TINY
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
-NETWORKS = {"unet": {"width": 2}, "unet_padded": {"width": 2, "levels": 3}}
+SIZES = ("width", "levels", "fc_channels", "encoder", "layers", "channels", "depth")
 
 
 @pytest.fixture
@@ -43,18 +46,37 @@ def four_grey_images(tmp_path):
     return tmp_path / "cells"
 
 
+def small(model: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The network's options, but narrow; ICNet's widths keep their ratios, for one is pruned to the next."""
+    if model == "icnet":
+        return {**options, "width": options.get("width", 0.5) / 8}
+    return {**options, **{key: value for key, value in TINY.get(model, {}).items() if key in SIZES}}
+
+
 def tiny(recipe: Recipe, data: Path, out: Path) -> Recipe:
-    """The recipe on this data: all its settings but size and length."""
-    crop = tuple(min(side, 32) for side in recipe.augment.crop or (32, 32))
+    """The recipe on this data: all its settings and stages, but for size and length."""
+    stages = []
+    for stage in recipe.stages:
+        options = small(stage.get("model", recipe.model), stage.get("options", recipe.options))
+        augment = {**stage.get("augment", {}), **({"crop": [32, 32]} if "crop" in stage.get("augment", {}) else {})}
+        batch = {"batch_size": 2} if "batch_size" in stage else {}
+        stages.append({**stage, **batch, "options": options, "augment": augment, "accumulate": 1})
+    crop = None if recipe.augment.whole else tuple(min(side, 32) for side in recipe.augment.crop or (32, 32))
     return dataclasses.replace(
         recipe,
         data=str(data),
         out=str(out),
         weights="none",
-        options=NETWORKS.get(recipe.model, recipe.options),
-        epochs=1,
+        options=small(recipe.model, recipe.options),
+        stages=stages,
+        train_split="train",
+        val_split="val",
+        epochs=len(stages) or 1,
+        steps=None,
         time=None,
         batch_size=2,
+        accumulate=1,
+        validate_every=1,
         precision="32-true",
         device="cpu",
         augment=dataclasses.replace(recipe.augment, crop=crop),

@@ -71,6 +71,13 @@ def test_a_budget_of_the_whole_is_shared(budget: dict[str, Any], shares: tuple[i
     assert all(getattr(stage, other) is None for stage in given for other in {"time", "epochs", "steps"} - {name})
 
 
+def test_a_stage_on_whole_images_needs_no_crop() -> None:
+    stages = [{"augment": {"whole": True}}, {"augment": {"crop": [8, 8]}}]
+    assert [s.augment.crop for _, s in stage_recipes(_recipe(stages=stages))] == [None, (8, 8)]
+    whole = _recipe(stages=stages, augment=AugmentationConfig(whole=True))
+    assert [s.augment.whole for _, s in stage_recipes(whole)] == [True, False]
+
+
 def test_a_value_out_of_range_names_its_stage() -> None:
     with pytest.raises(SettingError, match=r"stage 2 \(last layer\): momentum is 3"):
         stage_recipes(_recipe(stages=[TWO[0], {**TWO[1], "momentum": 3}]))

@@ -54,7 +54,7 @@ def stage_recipes(recipe: Recipe) -> list[tuple[str, Recipe]]:
         folder = Path(recipe.out) / "stages" / f"{number}-{re.sub(r'[^0-9A-Za-z]+', '-', name).strip('-')}"
         settings = {key: value for key, value in given.items() if key not in ("name", "share")}
         settings |= _budget(recipe, settings, share / sum(shares))
-        settings["augment"] = {**dataclasses.asdict(recipe.augment), **settings.get("augment", {})}
+        settings["augment"] = _augment(recipe, settings.get("augment", {}))
         try:
             stage = Recipe.from_dict({**recipe.as_dict(), "stages": [], **settings, "start": start})
         except SettingError as error:
@@ -63,6 +63,12 @@ def stage_recipes(recipe: Recipe) -> list[tuple[str, Recipe]]:
         stages.append((name, dataclasses.replace(stage, **place)))
         start = str(folder)
     return stages
+
+
+def _augment(recipe: Recipe, own: dict[str, Any]) -> dict[str, Any]:
+    """A stage's augmentation: of crop and whole, the one it names takes the place of the recipe's."""
+    displaced: dict[str, Any] = {"crop": None} if own.get("whole") else {"whole": False} if own.get("crop") else {}
+    return {**dataclasses.asdict(recipe.augment), **displaced, **own}
 
 
 def _budget(recipe: Recipe, settings: dict[str, Any], share: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -9,12 +10,17 @@ from typing import Any
 
 from segfield.errors import SettingError, did_you_mean
 from segfield.models.classifier import Classifier
+from segfield.models.fcn import FCN
 from segfield.models.pretrained import pretrained_tensors
 from segfield.models.unet import PaddedUNet, UNet
 
 BRIDGE_MARK = ":"
 
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
+    "fcn32s": functools.partial(FCN, finest=32),
+    "fcn16s": functools.partial(FCN, finest=16),
+    "fcn8s": FCN,
+    "fcn8s_at_once": functools.partial(FCN, at_once=True),
     "unet": UNet,
     "unet_padded": PaddedUNet,
 }

@@ -12,17 +12,25 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from segfield.errors import FileFormatError
+from segfield.errors import FileFormatError, SettingError
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """(channels, convolutions) of conv1 … conv5 at width 64."""
+
+GIVE_VGG16 = "give the safetensors file of timm's vgg16"
 
 FC6_SHAPE = (4096, 512, 7, 7)
 FC7_SHAPE = (4096, 4096, 1, 1)
 
 
 def block_widths(width: int = 64) -> list[int]:
-    """Channels of conv1 … conv5 where conv1 has `width`: 64, 128, 256, 512, 512 in the paper."""
+    """Channels of conv1 … conv5 where conv1 has `width`: 64, 128, 256, 512, 512 in the paper.
+
+    Raises:
+        SettingError: if the width is below 1.
+    """
+    if width < 1:
+        raise SettingError(f"width is the channels of the first level, 1 or more; found {width}")
     return [channels * width // 64 for channels, _ in BLOCKS]
 
 
@@ -77,8 +85,9 @@ def transplant_vgg16(
     """Copy a VGG-16 classification network into a trunk, its fully connected layers into convolutions.
 
     Args:
-        blocks: what holds the thirteen convolutions, in order; batch norm layers between them are filled where the tensors have
-            them (vgg16_bn).
+        blocks: what holds the thirteen convolutions, in order. Batch norm layers after them are filled where the tensors
+            have them (vgg16_bn), and else left as they start. Either way the trunk then computes, in evaluation mode,
+            what the classification network does, also where its convolutions have no bias.
         tensors: by timm's names (`features.0.weight`, `pre_logits.fc1.weight`) or torchvision's (`classifier.0.weight`).
         fc6, fc7: the convolutions that become the first two fully connected layers; None leaves them out. Narrower ones take
             every n-th filter, as DeepLab-LargeFOV's 1024 of 4096.
@@ -86,41 +95,72 @@ def transplant_vgg16(
             dilation 12 they see the pixels that the same taps of 7×7 see at dilation 4.
 
     Raises:
-        FileFormatError: if the tensors are not those of a VGG-16 of this width.
+        FileFormatError: if the tensors are not those of a VGG-16 of this width, or have batch norm that the trunk lacks.
     """
-    convolutions = [m for block in blocks for m in block.modules() if isinstance(m, nn.Conv2d)]
-    norms = [m for block in blocks for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
+    layers = _with_norms(blocks)
     numbers = sorted({int(found[1]) for key in tensors if (found := re.fullmatch(r"features\.(\d+)\.weight", key))})
-    with_kernel = [n for n in numbers if tensors[f"features.{n}.weight"].ndim == 4]
-    with_scale = [n for n in numbers if tensors[f"features.{n}.weight"].ndim == 1]
-    if len(with_kernel) != len(convolutions):
+    numbers = [n for n in numbers if tensors[f"features.{n}.weight"].ndim == 4]
+    if len(numbers) != len(layers):
         raise FileFormatError(
-            f"the weights have {len(with_kernel)} convolutions named features.N.weight, VGG-16 has {len(convolutions)}; give "
-            "the safetensors file of timm's vgg16"
+            f"the weights have {len(numbers)} convolutions named features.N.weight, VGG-16 has {len(layers)}; {GIVE_VGG16}"
+        )
+    if f"features.{numbers[0] + 1}.running_mean" in tensors and layers[0][1] is None:
+        raise FileFormatError(
+            "the weights have batch norm (vgg16_bn) and the network has none; give those of timm's vgg16, or build the "
+            "network with batch norm"
         )
     with torch.no_grad():
-        for convolution, n in zip(convolutions, with_kernel):
-            _fill(
-                convolution.weight,
-                _for_bands(tensors[f"features.{n}.weight"], convolution.in_channels),
-                f"features.{n}",
-            )
-            if convolution.bias is not None:
-                _fill(convolution.bias, tensors[f"features.{n}.bias"], f"features.{n}")
-        for norm, n in zip(norms, with_scale):
-            for name in ("weight", "bias", "running_mean", "running_var"):
-                _fill(getattr(norm, name), tensors[f"features.{n}.{name}"], f"features.{n}")
+        for (convolution, norm), n in zip(layers, numbers):
+            _fill_convolution(convolution, norm, tensors, n)
         if fc6 is not None:
             kernel, bias = _fully_connected(tensors, ("pre_logits.fc1", "classifier.0"), FC6_SHAPE)
-            taps = list(fc6_taps if fc6_taps is not None else range(7))
-            filters = slice(None, None, FC6_SHAPE[0] // fc6.out_channels)
-            _fill(fc6.weight, kernel[filters][:, :, taps][:, :, :, taps], "fc6")
-            _fill(fc6.bias, bias[filters], "fc6")
+            step = _step(FC6_SHAPE[0], fc6.out_channels)
+            kernel, bias = kernel[::step], bias[::step]
+            if fc6_taps is not None:
+                kernel = kernel[:, :, list(fc6_taps)][:, :, :, list(fc6_taps)]
+            _fill(fc6.weight, kernel, "fc6")
+            _fill(fc6.bias, bias, "fc6")
         if fc7 is not None:
             kernel, bias = _fully_connected(tensors, ("pre_logits.fc2", "classifier.3"), FC7_SHAPE)
-            incoming, outgoing = (FC7_SHAPE[0] // channels for channels in (fc7.in_channels, fc7.out_channels))
+            outgoing, incoming = _step(FC7_SHAPE[0], fc7.out_channels), _step(FC7_SHAPE[1], fc7.in_channels)
             _fill(fc7.weight, kernel[::outgoing, ::incoming], "fc7")
             _fill(fc7.bias, bias[::outgoing], "fc7")
+
+
+def _with_norms(blocks: Sequence[nn.Module]) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
+    """Every convolution, in order, with the batch norm that follows it."""
+    layers: list[tuple[nn.Conv2d, nn.BatchNorm2d | None]] = []
+    for module in (module for block in blocks for module in block.modules()):
+        if isinstance(module, nn.Conv2d):
+            layers.append((module, None))
+        elif isinstance(module, nn.BatchNorm2d):
+            layers[-1] = (layers[-1][0], module)
+    return layers
+
+
+def _fill_convolution(
+    convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, tensors: Mapping[str, Tensor], number: int
+) -> None:
+    """From features.N and, where the tensors have it, the batch norm features.N+1."""
+    name, norm_name = f"features.{number}", f"features.{number + 1}"
+    bias = _tensor(tensors, f"{name}.bias")
+    _fill(convolution.weight, _for_bands(_tensor(tensors, f"{name}.weight"), convolution.in_channels), name)
+    _fill(convolution.bias, bias, name)
+    if norm is None:
+        return
+    mean = torch.zeros_like(bias)
+    if f"{norm_name}.running_mean" in tensors:
+        mean = tensors[f"{norm_name}.running_mean"]
+        for part in ("weight", "bias", "running_var"):
+            _fill(getattr(norm, part), _tensor(tensors, f"{norm_name}.{part}"), norm_name)
+    if convolution.bias is None:
+        mean = mean - bias  # what the norm subtracts: the bias that is not added before it need not be taken off
+    _fill(norm.running_mean, mean, norm_name)
+
+
+def _step(published: int, wanted: int) -> int:
+    """Every how many-th filter to take; a number that does not divide the published one fails by its shape later."""
+    return max(1, published // wanted)
 
 
 def _fully_connected(
@@ -129,11 +169,17 @@ def _fully_connected(
     """Kernel and bias of a fully connected layer, as a convolution's."""
     for name in names:
         if f"{name}.weight" in tensors and tensors[f"{name}.weight"].numel() == torch.Size(shape).numel():
-            return tensors[f"{name}.weight"].reshape(*shape), tensors[f"{name}.bias"]
+            return tensors[f"{name}.weight"].reshape(*shape), _tensor(tensors, f"{name}.bias")
     raise FileFormatError(
-        f"the weights lack VGG-16's fully connected layer ({' or '.join(names)}, {'×'.join(map(str, shape))}); give the "
-        "safetensors file of timm's vgg16 with its classification head"
+        f"the weights lack VGG-16's fully connected layer ({' or '.join(names)}, {'×'.join(map(str, shape))}); "
+        f"{GIVE_VGG16} with its classification head"
     )
+
+
+def _tensor(tensors: Mapping[str, Tensor], key: str) -> Tensor:
+    if key not in tensors:
+        raise FileFormatError(f"the weights lack {key}; {GIVE_VGG16}")
+    return tensors[key]
 
 
 def _for_bands(kernel: Tensor, bands: int) -> Tensor:

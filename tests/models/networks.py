@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 TINY: dict[str, dict[str, Any]] = {
+    "deeplab_largefov": {"width": 2, "fc_channels": 4, "norm": True},
+    "deeplab_4x4": {"width": 2, "fc_channels": 4},
+    "deeplab_7x7": {"width": 2, "fc_channels": 4},
+    "deeplab_msc_largefov": {"width": 4, "fc_channels": 4},
+    "deeplab_aspp_s": {"width": 2, "fc_channels": 4},
+    "deeplab_aspp_l": {"width": 2, "fc_channels": 4},
+    "deeplab_resnet101": {"encoder": "resnet18", "layers": (1, 1, 1, 1), "channels": (4, 4, 8, 8)},
     "fcn32s": {"width": 2, "fc_channels": 4},
     "fcn16s": {"width": 2, "fc_channels": 4, "norm": True},
     "fcn8s": {"width": 2, "fc_channels": 4, "learn_upsampling": True},

@@ -9,11 +9,12 @@ import torch
 
 from segfield.errors import SettingError
 from segfield.models import CLASSIFIERS, build_classifier
+from tests.models.networks import TINY
 
 
 @pytest.mark.parametrize("name", sorted(CLASSIFIERS))
 def test_every_name_builds_a_network_of_those_bands_and_classes(name: str) -> None:
-    network = build_classifier(name, 2, 5, options={"width": 2})
+    network = build_classifier(name, 2, 5, options=TINY[name]).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 2, 20, 33)).shape == (1, 5, 20, 33)
 

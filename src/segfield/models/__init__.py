@@ -10,6 +10,8 @@ from typing import Any
 
 from segfield.errors import SettingError, did_you_mean
 from segfield.models.classifier import Classifier
+from segfield.models.deeplab_atrous import DeepLab
+from segfield.models.deeplab_vgg import DeepLabMSc, DeepLabVGG
 from segfield.models.fcn import FCN
 from segfield.models.pretrained import pretrained_tensors
 from segfield.models.unet import PaddedUNet, UNet
@@ -17,6 +19,13 @@ from segfield.models.unet import PaddedUNet, UNet
 BRIDGE_MARK = ":"
 
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
+    "deeplab_largefov": DeepLabVGG,
+    "deeplab_4x4": functools.partial(DeepLabVGG, kernel=4, rates=(4,), pool5a=False),
+    "deeplab_7x7": functools.partial(DeepLabVGG, kernel=7, rates=(4,), pool5a=False),
+    "deeplab_msc_largefov": DeepLabMSc,
+    "deeplab_aspp_s": functools.partial(DeepLabVGG, rates=(2, 4, 8, 12), pool5a=False),
+    "deeplab_aspp_l": functools.partial(DeepLabVGG, rates=(6, 12, 18, 24), pool5a=False),
+    "deeplab_resnet101": DeepLab,
     "fcn32s": functools.partial(FCN, finest=32),
     "fcn16s": functools.partial(FCN, finest=16),
     "fcn8s": FCN,
@@ -60,6 +69,14 @@ def build_classifier(
     if weights is not None:
         _load_pretrained(classifier, name, weights)
     return classifier
+
+
+def takes_pretrained(name: str) -> bool:
+    """Whether the network of this name can begin with ImageNet weights; True for what is not known."""
+    network = CLASSIFIERS.get(name)
+    while isinstance(network, functools.partial):
+        network = network.func
+    return network is None or getattr(network, "pretrained", None) is not None
 
 
 def _load_pretrained(classifier: Classifier, name: str, weights: str) -> None:

@@ -1,8 +1,10 @@
-"""The bridge to segmentation-models-pytorch's decoders on any timm encoder, named DECODER:ENCODER."""
+"""DECODER:ENCODER: the bridge to segmentation-models-pytorch's decoders, and DeepLab v2, on any timm encoder."""
 
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,17 @@ from torch import Tensor, nn
 from segfield.errors import FileFormatError, SettingError, did_you_mean
 from segfield.models.classifier import Classifier, pad_to_multiple
 from segfield.models.depthwise import speed_up_depthwise
-from segfield.models.pretrained import FROM_HUB, first_line, quiet_hub, read_safetensors, unfetched
+from segfield.models.pretrained import (
+    FROM_HUB,
+    first_line,
+    pretrained_tensors,
+    quiet_hub,
+    read_safetensors,
+    unfetched,
+)
 
 DECODERS = (
+    "deeplab",
     "unet",
     "unetplusplus",
     "manet",
@@ -27,6 +37,7 @@ DECODERS = (
     "segformer",
     "dpt",
 )
+"""segmentation-models-pytorch's, but for deeplab, which is models/deeplab_atrous.py."""
 
 
 class BridgedClassifier(Classifier):
@@ -60,9 +71,7 @@ class PlanarUpsampling(nn.Module):
         return self.upsampling(logits.contiguous())  # type: ignore[no-any-return]
 
 
-def bridged_classifier(
-    name: str, bands: int, classes: int, weights: str | None = None, **options: Any
-) -> BridgedClassifier:
+def bridged_classifier(name: str, bands: int, classes: int, weights: str | None = None, **options: Any) -> Classifier:
     """Build DECODER:ENCODER.
 
     Args:
@@ -75,17 +84,32 @@ def bridged_classifier(
     Raises:
         SettingError: for an unknown decoder or encoder, or weights that cannot be had.
     """
-    import segmentation_models_pytorch as smp
     import timm
 
     decoder, _, encoder = name.partition(":")
     if decoder not in DECODERS:
         raise SettingError(f"there is no decoder '{decoder}'; {did_you_mean(decoder, DECODERS)}")
-    if not timm.is_model(encoder):
-        near = difflib.get_close_matches(encoder, timm.list_models(), n=8)
-        raise SettingError(
-            f"timm has no encoder '{encoder}'; {did_you_mean(encoder, near or ['mobilenetv2_100', 'resnet34'])}"
-        )
+    check_encoder(encoder)
+    classifier: Classifier
+    if decoder == "deeplab":
+        from segfield.models.deeplab_atrous import DeepLab
+
+        classifier = DeepLab(bands, classes, encoder, **options)
+        if weights is not None:
+            classifier.load_pretrained(pretrained_tensors(encoder, weights))
+    else:
+        classifier = _from_library(decoder, encoder, bands, classes, weights, options)
+    if weights is not None and bands == 3:
+        published = timm.get_pretrained_cfg(encoder)
+        classifier.mean, classifier.std = tuple(published.mean), tuple(published.std)
+    return classifier
+
+
+def _from_library(
+    decoder: str, encoder: str, bands: int, classes: int, weights: str | None, options: Mapping[str, Any]
+) -> BridgedClassifier:
+    import segmentation_models_pytorch as smp
+
     from_hub = weights == FROM_HUB
     try:
         with quiet_hub():
@@ -99,18 +123,32 @@ def bridged_classifier(
             )
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if not from_hub or not isinstance(error, OSError | RuntimeError):
-            raise SettingError(f"'{name}' cannot be built: {first_line(error)}; see the network's options") from error
+            raise SettingError(
+                f"'{decoder}:{encoder}' cannot be built: {first_line(error)}; see the network's options"
+            ) from error
         raise SettingError(unfetched(encoder, error)) from error
     if weights is not None and not from_hub:
         load_encoder_file(network.encoder.model, Path(weights), bands)
     classifier = BridgedClassifier(network, bands, classes)
-    if weights is not None and bands == 3:
-        published = timm.get_pretrained_cfg(encoder)
-        classifier.mean, classifier.std = tuple(published.mean), tuple(published.std)
     speed_up_depthwise(classifier)
     head = network.segmentation_head
     head[1] = PlanarUpsampling(head[1])
     return classifier
+
+
+def check_encoder(encoder: str) -> None:
+    """Whether timm has an encoder of this name.
+
+    Raises:
+        SettingError: if not, with the names nearest to it.
+    """
+    import timm
+
+    if not timm.is_model(encoder):
+        near = difflib.get_close_matches(encoder, timm.list_models(), n=8)
+        raise SettingError(
+            f"timm has no encoder '{encoder}'; {did_you_mean(encoder, near or ['mobilenetv2_100', 'resnet34'])}"
+        )
 
 
 def load_encoder_file(encoder: nn.Module, path: Path, bands: int) -> None:
@@ -120,20 +158,33 @@ def load_encoder_file(encoder: nn.Module, path: Path, bands: int) -> None:
         SettingError: if the file is not there or not safetensors.
         FileFormatError: if its tensors are of another network.
     """
+    load_encoder_tensors(encoder, read_safetensors(path), bands, str(path))
+
+
+def load_encoder_tensors(encoder: nn.Module, tensors: Mapping[str, Tensor], bands: int, source: str) -> None:
+    """Fill a timm encoder from a classification network's tensors by timm's names; `source` is for the error.
+
+    timm names the stages of some encoders anew where they give features alone: `stages_0.` for `stages.0.`.
+
+    Raises:
+        FileFormatError: if the tensors are of another network.
+    """
     from timm.models import adapt_input_conv
 
-    tensors = read_safetensors(path)
     own = encoder.state_dict()
+    found: dict[str, Tensor] = {}
     for key, value in own.items():
-        theirs = tensors.get(key)
-        if theirs is not None and theirs.shape != value.shape and theirs.ndim == 4 and theirs.shape[1] == 3:
-            tensors[key] = adapt_input_conv(bands, theirs)
-    wanted = [key for key in own if not key.endswith("num_batches_tracked")]
-    missing = [key for key in wanted if key not in tensors]
-    unlike = [key for key in wanted if key in tensors and tensors[key].shape != own[key].shape]
+        theirs = tensors.get(key, tensors.get(re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", key)))
+        if theirs is None:
+            continue
+        if theirs.shape != value.shape and theirs.ndim == 4 and theirs.shape[1] == 3:
+            theirs = adapt_input_conv(bands, theirs)
+        found[key] = theirs
+    missing = [key for key in own if key not in found and not key.endswith("num_batches_tracked")]
+    unlike = [key for key in found if found[key].shape != own[key].shape]
     if missing or unlike:
         raise FileFormatError(
-            f"{path} holds weights of another encoder: {len(missing)} tensors are missing and {len(unlike)} have another "
-            f"shape (first: {(missing + unlike)[0]}); give the file of the encoder named after the colon"
+            f"{source} holds weights of another encoder: {len(missing)} tensors are missing and {len(unlike)} have another "
+            f"shape (first: {(missing + unlike)[0]}); give the file of the encoder the model is named after"
         )
-    encoder.load_state_dict({key: tensors[key] for key in own if key in tensors}, strict=False)
+    encoder.load_state_dict(found, strict=False)

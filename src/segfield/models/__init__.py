@@ -12,6 +12,7 @@ from segfield.errors import SettingError, did_you_mean
 from segfield.models.classifier import Classifier
 from segfield.models.deeplab_atrous import DeepLab
 from segfield.models.deeplab_vgg import DeepLabMSc, DeepLabVGG
+from segfield.models.dilation import Dilation
 from segfield.models.fcn import FCN
 from segfield.models.pretrained import pretrained_tensors
 from segfield.models.unet import PaddedUNet, UNet
@@ -26,6 +27,10 @@ CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
     "deeplab_aspp_s": functools.partial(DeepLabVGG, rates=(2, 4, 8, 12), pool5a=False),
     "deeplab_aspp_l": functools.partial(DeepLabVGG, rates=(6, 12, 18, 24), pool5a=False),
     "deeplab_resnet101": DeepLab,
+    "dilation_front_end": functools.partial(Dilation, context="none"),
+    "dilation7": functools.partial(Dilation, layers=7),
+    "dilation8": functools.partial(Dilation, layers=8),
+    "dilation10": functools.partial(Dilation, layers=10),
     "fcn32s": functools.partial(FCN, finest=32),
     "fcn16s": functools.partial(FCN, finest=16),
     "fcn8s": FCN,

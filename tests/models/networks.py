@@ -20,6 +20,9 @@ TINY: dict[str, dict[str, Any]] = {
     "fcn16s": {"width": 2, "fc_channels": 4, "norm": True},
     "fcn8s": {"width": 2, "fc_channels": 4, "learn_upsampling": True},
     "fcn8s_at_once": {"width": 2, "fc_channels": 4},
+    "scnet": {"width": 4, "depth": 11},
+    "segnet": {"width": 4, "dropout": 0.5},
+    "segnet_basic": {"width": 4},
     "unet": {"width": 2},
     "unet_padded": {"width": 2, "levels": 3},
 }

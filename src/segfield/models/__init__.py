@@ -13,6 +13,7 @@ from segfield.models.classifier import Classifier
 from segfield.models.deeplab_atrous import DeepLab
 from segfield.models.deeplab_vgg import DeepLabMSc, DeepLabVGG
 from segfield.models.dilation import Dilation
+from segfield.models.encoder_decoder import SCNET, EncoderDecoder, SegNetBasic
 from segfield.models.fcn import FCN
 from segfield.models.pretrained import pretrained_tensors
 from segfield.models.unet import PaddedUNet, UNet
@@ -35,6 +36,9 @@ CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
     "fcn16s": functools.partial(FCN, finest=16),
     "fcn8s": FCN,
     "fcn8s_at_once": functools.partial(FCN, at_once=True),
+    "scnet": functools.partial(EncoderDecoder, **SCNET),
+    "segnet": EncoderDecoder,
+    "segnet_basic": SegNetBasic,
     "unet": UNet,
     "unet_padded": PaddedUNet,
 }

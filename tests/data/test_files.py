@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from segfield.data.files import replacing, unreadable, unwritable, write_atomically, write_text
+from segfield.data.files import replacing, replacing_folder, unreadable, unwritable, write_atomically, write_text
 from segfield.errors import DataError, SegfieldError
 
 
@@ -77,6 +77,30 @@ def test_nothing_is_seen_under_the_name_until_the_end(tmp_path):
         assert not target.exists()
         assert temporary.parent == tmp_path
     assert target.read_bytes() == b"new"
+
+
+def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path):
+    target = tmp_path / "made" / "ids"
+    for content in (b"old", b"new"):
+        with replacing_folder(target) as temporary:
+            (temporary / f"{content.decode()}.png").write_bytes(content)
+            assert [file.name for file in target.rglob("*")] == ([] if content == b"old" else ["old.png"])
+    assert [file.name for file in target.iterdir()] == ["new.png"]
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
+def test_a_folder_that_fails_leaves_the_old_one(tmp_path, error):
+    target = tmp_path / "ids"
+    target.mkdir()
+    (target / "old.png").write_bytes(b"old")
+    with (
+        pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else SegfieldError),
+        replacing_folder(target) as new,
+    ):
+        (new / "new.png").write_bytes(b"new")
+        raise error
+    assert [file.name for file in tmp_path.rglob("*")] == ["ids", "old.png"]
 
 
 def test_a_file_where_a_folder_is_needed(tmp_path):

@@ -88,3 +88,19 @@ def test_parts_are_the_whole_without_overlap(tmp_path, n):
 def test_a_part_that_is_none(part):
     with pytest.raises(SettingError, match="give i/n with i from 1 to n"):
         take_part([], part)
+
+
+def test_videos_are_found_beside_images_where_they_are_taken(tmp_path):
+    touch(tmp_path, "a.png", "b.MP4", "c.mp4", "c.png", "d.mp4", "d/0001.png", "e.txt")
+    found = find_inputs([str(tmp_path)], tmp_path / "out", SUFFIXES, frozenset({".mp4"}))
+    # c keeps its ending because of c.png, d because of the folder d, which its own ids would fill
+    assert sorted(image.name for image in found.images) == ["a", "b", "c.mp4", "c.png", "d.mp4", "d/0001"]
+    assert names([tmp_path], tmp_path / "out") == ["a", "c", "d/0001"]
+
+
+def test_what_videos_are_called_is_told(tmp_path):
+    touch(tmp_path, "notes.txt")
+    with pytest.raises(
+        DataError, match=r"images end in \.jpg, \.png; those of videos, which are taken too, in \.avi, \.mp4$"
+    ):
+        find_inputs([str(tmp_path)], tmp_path / "out", SUFFIXES, frozenset({".mp4", ".avi"}))

@@ -82,3 +82,33 @@ def test_a_damaged_settings_file_is_named(tmp_path, photos):
 def test_the_legend_has_every_colour(tmp_path):
     picture = np.asarray(Image.open(ResultsFolder(tmp_path, ("ids",)).write_legend(THREE)))
     assert all((picture == colour).all(axis=-1).any() for colour in THREE.colours)
+
+
+def test_a_video_s_ids_are_a_folder_and_complete_as_such(tmp_path):
+    clip = Input(tmp_path / "a.mp4", "sub/a")
+    clip.file.write_bytes(b"video")
+    results = ResultsFolder(tmp_path / "out", ("ids", "polygons"), clip_kinds=("ids", "overlay"))
+    ids, overlay = results.outputs(clip)
+    assert (ids, overlay) == (tmp_path / "out" / "ids" / "sub" / "a", tmp_path / "out" / "overlay" / "sub" / "a.mp4")
+    assert not results.is_complete(clip)
+    ids.mkdir(parents=True)
+    overlay.parent.mkdir(parents=True)
+    overlay.write_bytes(b"film")
+    assert results.is_complete(clip)
+
+
+def test_a_folder_of_images_is_never_taken_for_a_video_s(tmp_path):
+    clip = Input(tmp_path / "a.mp4", "a")
+    clip.file.write_bytes(b"video")
+    results = ResultsFolder(tmp_path / "out", ("ids",), clip_kinds=("ids",))
+    ids = results.outputs(clip)[0]
+    ids.mkdir(parents=True)
+    (ids / "0001.png").write_bytes(b"an image's")
+    for overwrite in (True, True):
+        with pytest.raises(SettingError, match="was not made of a video"):
+            results.open({"flips": "none"}, tmp_path, [clip], [clip], overwrite)
+    assert (ids / "0001.png").is_file()
+    results.clip_report(clip).parent.mkdir()
+    results.clip_report(clip).write_text("{}")
+    results.open({"flips": "none"}, tmp_path, [clip], [clip], True)
+    assert not ids.exists() and not results.clip_report(clip).exists()

@@ -29,7 +29,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "predict": (
         "segfield.commands.predict",
-        "predict images of any size",
+        "predict images and videos of any size",
         "segfield predict run/segmenter.safetensors photos/*.jpg --out out",
     ),
     "tune": (

@@ -1,8 +1,9 @@
-"""The verb `predict`: a segmenter and images → a folder of labels and pictures."""
+"""The verb `predict`: a segmenter, images and videos → a folder of labels and pictures."""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,80 +17,127 @@ def predict(
     inputs: list[str],
     out: str = "predictions",
     *,
-    save: str | Sequence[str] = "ids,palette,overlay",
+    save: str | Sequence[str] | None = None,
     tile: int | None = None,
     overlap: int | None = None,
     flips: Flips = "none",
     scales: Sequence[float] = (1.0,),
     refine: str = "auto",
     source_values: bool = False,
+    smooth: bool = False,
+    smooth_strength: float = 0.7,
+    consistency: bool = True,
     device: str = "auto",
     part: str | None = None,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> list[Path]:
-    """Predict images of any size with a trained segmenter, into OUT/KIND/NAME.
+    """Predict images and videos of any size with a trained segmenter, into OUT/KIND/NAME.
 
-    A second start goes on where the first ended. Bad images are named and passed over; the exit status is then 2.
+    A second start goes on where the first ended. Bad images and videos are named and passed over; the exit status is then 2.
 
     Args:
-        segmenter: segmenter file, as `segfield train` writes it (RUN/segmenter.safetensors).
-        inputs: image files, folders (searched with all below them) or globs ('photos/**/*.jpg').
+        segmenter: segmenter file, as `segfield train` writes it (RUN/segmenter.safetensors). For video in real time, train
+            it with --model icnet, the network made for that.
+        inputs: image and video files, folders (searched with all below them) or globs ('photos/**/*.jpg').
         out: folder the results go to; sub-folders of the inputs are mirrored in it.
         save: what to keep, divided by commas: ids (PNG of class ids), palette (coloured PNG), overlay (JPEG),
-            probabilities (NPZ, float16), entropy (16-bit PNG, 65535 = all classes alike), polygons (GeoJSON, pixels).
-        tile: pixels a side of a tile; 512 on the CPU and 1024 on a GPU by default. Images that fit go whole.
+            probabilities (NPZ, float16), entropy (16-bit PNG, 65535 = all classes alike), polygons (GeoJSON, pixels). Of
+            videos, which need `pip install segfield[video]`: overlay and palette (MP4), ids (a folder of PNGs). By default
+            ids,palette,overlay of images and overlay of videos.
+        tile: pixels a side of a tile; 512 on the CPU and 1024 on a GPU by default. Images that fit go whole, and so do a video's
+            frames unless a tile is given.
         overlap: pixels that neighbouring tiles share; from the segmenter's receptive field by default.
         flips: average over mirror images: none; horizontal (2 times the work); all, where up and down mean nothing (4 times).
         scales: average over the image at these sizes, e.g. [0.75, 1.0, 1.25].
         refine: clean the edges of the whole image's probabilities: auto (as the segmenter file says), off, on (as it says,
-            else the dense CRF's defaults), the name of a preset or refiner, or a JSON file with a refiner's settings.
+            else the dense CRF's defaults), the name of a preset or refiner, or a JSON file with a refiner's settings. For video
+            in real time: off.
         source_values: write ids as the values the data set's own files use, for a submission.
+        smooth: steadier videos: average each frame's probabilities with those before, carried along the motion.
+        smooth_strength: share of the past where the motion is sure, 0 to below 1.
+        consistency: measure how steady a video's labels are; costs two optical flows a frame.
         device: auto, cpu, cuda, cuda:1 or mps.
         part: i/n: this process does the i-th of n parts, for several processes or machines filling one folder.
         overwrite: make results anew that are there already, also where they were made with other settings.
         quiet: say nothing but errors.
 
     Returns:
-        the output files of all complete images.
+        the output files (and folders of a video's ids) of all complete images and videos.
 
     Raises:
         SettingError: if a setting is out of range, or OUT was made with other settings.
-        DataError: if no image is found, or at the end if some could not be predicted; the others are complete.
+        DataError: if nothing is found, or at the end if some could not be predicted; the others are complete.
     """
     from segfield.crf.refiner import chosen_refiner, describe_refiner
     from segfield.data.images import IMAGE_SUFFIXES
-    from segfield.inference.batch import BatchPrediction
+    from segfield.data.video import VIDEO_SUFFIXES, is_video, load_av
+    from segfield.inference.batch import BatchPrediction, noun
+    from segfield.inference.clips import ClipSettings
     from segfield.inference.devices import pick_device, set_threads
     from segfield.inference.image import tiling_for
     from segfield.inference.inputs import find_inputs, take_part
     from segfield.inference.results import ResultsFolder
-    from segfield.segmentation import checked_kinds
+    from segfield.inference.video import flow_if_installed
 
-    asked = ",".join([save] if isinstance(save, str) else save)
-    kinds = checked_kinds(kind.strip() for kind in asked.split(",") if kind.strip())
     target = pick_device(device)
-    found = find_inputs(inputs, Path(out), IMAGE_SUFFIXES)
+    found = find_inputs(inputs, Path(out), IMAGE_SUFFIXES, VIDEO_SUFFIXES)
     mine = take_part(found.images, part)
+    videos = [each for each in found.images if is_video(each.file)]
+    kinds, clip_kinds = _kinds(save, len(videos), len(found.images), quiet)
+    clips = ClipSettings(tile, smooth_strength if smooth else None, consistency) if videos else ClipSettings()
+    if len(videos) == len(found.images):
+        load_av(videos[0].file)
+    if videos and consistency and not quiet and flow_if_installed() is None:
+        print("note: without OpenCV there is no temporal consistency; pip install segfield[video]", file=sys.stderr)
     set_threads()
     loaded = load_segmenter(segmenter, str(target))
     tile, overlap, _ = tiling_for(loaded, tile, overlap, scales)
     options: dict[str, Any] = {"tile": tile, "overlap": overlap, "flips": flips, "scales": list(scales)}
     refiner = chosen_refiner(refine, loaded.refiner)
-    results = ResultsFolder(Path(out), tuple(kinds))
-    settings = {"segmenter": _digest(Path(segmenter)), **options, "source_values": source_values}
+    results = ResultsFolder(Path(out), kinds, clip_kinds=clip_kinds)
+    settings = {"segmenter": _digest(Path(segmenter)), **options, "source_values": source_values, **clips.as_settings()}
     settings["refiner"] = describe_refiner(refiner)
     results.open(settings, found.base, found.images, mine, overwrite)
-    batch = BatchPrediction(loaded, results, {**options, "refine": refiner}, source_values, quiet)
+    batch = BatchPrediction(loaded, results, {**options, "refine": refiner}, source_values, quiet, clips)
     files = batch.run(mine)
     legend = results.write_legend(loaded.classes)
     bad = len(batch.failed)
     if bad:
         rest = f"the other {len(mine) - bad} are complete in '{out}'" if bad < len(mine) else "none could be"
-        raise DataError(f"{bad} of {len(mine)} images could not be predicted (named above, with the mend); {rest}")
+        raise DataError(
+            f"{bad} of {len(mine)} {noun(mine)} could not be predicted (named above, with the mend); {rest}"
+        )
     if not quiet:
-        print(f"{len(mine)} segmentations ({', '.join(kinds)}) are in {out}; what the colours mean: {legend}")
+        count = sum(is_video(each.file) for each in mine)
+        print(f"{_done(len(mine) - count, kinds, count, clip_kinds)} in {out}; what the colours mean: {legend}")
     return files
+
+
+def _kinds(
+    save: str | Sequence[str] | None, videos: int, inputs: int, quiet: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(what is saved of images, what of videos)."""
+    from segfield.inference.clips import checked_clip_kinds
+    from segfield.segmentation import checked_kinds
+
+    if save is None:
+        return ("ids", "palette", "overlay"), ("overlay",)
+    asked = ",".join([save] if isinstance(save, str) else save)
+    kinds = checked_kinds(kind.strip() for kind in asked.split(",") if kind.strip())
+    if not videos:
+        return tuple(kinds), ()
+    kept, images_alone = checked_clip_kinds(kinds, images_too=videos < inputs)
+    if images_alone and not quiet:
+        print(f"note: {', '.join(images_alone)}: of images alone, not of videos", file=sys.stderr)
+    return tuple(kinds), tuple(kept)
+
+
+def _done(images: int, kinds: Sequence[str], videos: int, clip_kinds: Sequence[str]) -> str:
+    """'3 segmentations (ids, overlay) and 1 video (overlay) are'."""
+    told = [f"{images} segmentations ({', '.join(kinds)})"] if images or not videos else []
+    told += [f"{videos} {'video' if videos == 1 else 'videos'} ({', '.join(clip_kinds)})"] if videos else []
+    return f"{' and '.join(told)} {'is' if videos == 1 and not images else 'are'}"
 
 
 def load_segmenter(file: str, device: str) -> Any:

@@ -1,4 +1,4 @@
-"""Prediction of many images into a folder: resumes, reports bad images and goes on, states memory and time."""
+"""Prediction of many images and videos into a folder: resumes, reports bad ones and goes on, states memory and time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from rich.progress import (
 from segfield.classes import Array
 from segfield.crf.refiner import chosen_refiner
 from segfield.data.images import fit_bands, read_image
+from segfield.data.video import is_video
 from segfield.errors import DataError, SegfieldError
+from segfield.inference.clips import ClipSettings, predict_clip
 from segfield.inference.image import plan_for, predict_image
 from segfield.inference.inputs import Input
 from segfield.inference.memory import NetworkBytes, available_bytes, in_words, network_bytes, peak_bytes
@@ -43,6 +45,7 @@ class BatchPrediction:
         options: of `predict_image`: tile, overlap, flips, scales, and refine where it is not the segmenter's own.
         source_values: ids are written as the data set's own files have them.
         quiet: no progress, no statements.
+        clips: how videos are predicted.
     """
 
     segmenter: TiledSegmenter
@@ -50,14 +53,15 @@ class BatchPrediction:
     options: dict[str, Any]
     source_values: bool = False
     quiet: bool = False
+    clips: ClipSettings = field(default_factory=ClipSettings)
     failed: list[tuple[Input, str]] = field(default_factory=list, init=False)
     _told: float = field(default=0.0, init=False)
     _network: NetworkBytes | None = field(default=None, init=False)
 
     def run(self, images: Sequence[Input]) -> list[Path]:
-        """Predict every image that is not complete yet; returns all output files of those that now are.
+        """Predict every image and video that is not complete yet; returns all output files of those that now are.
 
-        A bad image is reported in a sentence and the rest go on; `failed` has them.
+        A bad one is reported in a sentence and the rest go on; `failed` has them.
 
         Raises:
             SegfieldError: if it cannot go on (disk full, out of memory, stopped by Ctrl-C); finished images stay.
@@ -65,7 +69,9 @@ class BatchPrediction:
         waiting = [image for image in images if not self.results.is_complete(image)]
         console = Console(stderr=True, quiet=self.quiet, highlight=False)
         if len(waiting) < len(images):
-            console.print(f"{len(images) - len(waiting)} of {len(images)} images are complete already", markup=False)
+            console.print(
+                f"{len(images) - len(waiting)} of {len(images)} {noun(images)} are complete already", markup=False
+            )
         done = 0
         try:
             with _progress(console) as progress:
@@ -87,6 +93,28 @@ class BatchPrediction:
         return [file for image in images if image not in bad for file in self.results.outputs(image)]
 
     def _one(self, image: Input, console: Console, progress: Progress, task: TaskID) -> None:
+        if is_video(image.file):
+            self._clip(image, progress)
+        else:
+            self._image(image, console, progress, task)
+
+    def _clip(self, clip: Input, progress: Progress) -> None:
+        task = progress.add_task(clip.file.name, total=None)
+
+        def on_frame(finished: int, frames: int) -> None:
+            progress.update(task, completed=finished, total=max(frames, finished) if frames else None)
+
+        try:
+            report = predict_clip(
+                self.segmenter, self.results, clip, self.options, self.clips, self.source_values, on_frame
+            )
+        finally:
+            progress.remove_task(task)
+        if not self.quiet:
+            for sentence in report.sentences():
+                print(f"{clip.name}: {sentence}")
+
+    def _image(self, image: Input, console: Console, progress: Progress, task: TaskID) -> None:
         pixels = read_image(image.file)
         fit_bands(pixels, self.segmenter.bands, str(image.file))  # what does not fit is told with the file's name
         self._tell_memory(image, pixels, console)
@@ -137,9 +165,15 @@ class BatchPrediction:
     def _how_to_go_on(self, images: Sequence[Input]) -> str:
         complete = sum(self.results.is_complete(image) for image in images)
         return (
-            f"{complete} of {len(images)} images are complete in '{self.results.folder}', "
+            f"{complete} of {len(images)} {noun(images)} are complete in '{self.results.folder}', "
             "and the same command goes on from there"
         )
+
+
+def noun(inputs: Sequence[Input]) -> str:
+    """What inputs are called together: images, videos, or files where there are both."""
+    videos = sum(is_video(each.file) for each in inputs)
+    return "images" if not videos else "videos" if videos == len(inputs) else "files"
 
 
 def _naming(image: Input, error: DataError) -> str:

@@ -85,7 +85,7 @@ def predict_image(
             device=segmenter.device, blend=blend, flips=flips, scales=scales,
         )  # fmt: skip
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         smaller = max(plan.tile_height, plan.tile_width) // 2
         where = f"image '{name}'" if name else "the image"
@@ -140,7 +140,7 @@ def _refined(whole: Segmentation, image: Array, refiner: Refiner, probabilities:
     try:
         return refine_segmentation(whole, image, refiner, keep_probabilities=probabilities, keep_entropy=entropy)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         height, width = whole.labels.shape
         raise SettingError(
@@ -158,7 +158,8 @@ def _entropy(probabilities: Tensor) -> Tensor:
     return (-torch.xlogy(probabilities, probabilities).sum(dim=0) / math.log(len(probabilities))).clamp_(0, 1)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python's, torch's or the GPU's says that memory was lacking."""
     words = str(error).lower()
     return (
         isinstance(error, MemoryError | torch.OutOfMemoryError)

@@ -1,4 +1,4 @@
-"""What is to be predicted: files, folders and globs → images with the names their outputs get."""
+"""What is to be predicted: files, folders and globs → images and videos with the names their outputs get."""
 
 from __future__ import annotations
 
@@ -15,47 +15,56 @@ _WILD = "*?["
 
 
 class Input(NamedTuple):
-    """An image file, and the name of its outputs: its place below the inputs' common folder, '/' between folders."""
+    """An image or video file, and the name of its outputs: its place below the inputs' common folder, '/' between folders."""
 
     file: Path
     name: str
 
 
 class Inputs(NamedTuple):
-    """All images found, and the folder their names are relative to."""
+    """All images and videos found, and the folder their names are relative to."""
 
     images: list[Input]
     base: Path
 
 
-def find_inputs(inputs: Sequence[str | Path], out: Path, suffixes: frozenset[str]) -> Inputs:
-    """Find the images. Folders are searched with all below them; hidden files and the folder `out` are passed over.
+def find_inputs(
+    inputs: Sequence[str | Path], out: Path, suffixes: frozenset[str], videos: frozenset[str] = frozenset()
+) -> Inputs:
+    """Find the images, and the videos where such are taken.
+
+    Folders are searched with all below them; hidden files and the folder `out` are passed over.
 
     Names mirror the sub-folders, so equal file names in different folders stay apart; files of one folder that differ
-    only in their endings ('a.jpg', 'a.png') keep the ending in their names.
+    only in their endings ('a.jpg', 'a.png') keep the ending in their names, and so does a video beside a folder of its name
+    ('a.mp4', 'a/0001.png'), because its ids are such a folder, too.
 
     Args:
         inputs: files, folders, or globs ('photos/**/*.jpg').
         out: where outputs go.
         suffixes: endings of image files, in small letters, as '.png'.
+        videos: endings of video files.
 
     Raises:
         DataError: if an input does not exist or holds no image.
     """
     if not inputs:
         raise DataError("no image is given; name files, folders or globs")
+    wanted = _Wanted(suffixes, videos)
     roots: list[Path] = []
     files: dict[Path, None] = {}
     for given in inputs:
-        root, found = _expand(str(given), out.resolve(), suffixes)
+        root, found = _expand(str(given), out.resolve(), wanted)
         roots.append(root)
         files.update(dict.fromkeys(found))
     base = _common(roots)
     relative = {file: _below(file, base) for file in files}
     stems = Counter(path.with_suffix("").as_posix().casefold() for path in relative.values())
+    folders = {parent for path in relative.values() for parent in path.parents}
     images = []
     for file, path in relative.items():
         alone = stems[path.with_suffix("").as_posix().casefold()] == 1
+        alone = alone and not (path.suffix.lower() in videos and path.with_suffix("") in folders)
         images.append(Input(file, (path.with_suffix("") if alone else path).as_posix()))
     return Inputs(images, base)
 
@@ -74,45 +83,65 @@ def take_part(images: Sequence[Input], part: str | None) -> list[Input]:
     return list(images)[int(i) - 1 :: int(n)]
 
 
-def _expand(given: str, out: Path, suffixes: frozenset[str]) -> tuple[Path, list[Path]]:
-    """(the folder names are relative to, the images) of one input."""
+class _Wanted(NamedTuple):
+    """Endings of the files to find."""
+
+    images: frozenset[str]
+    videos: frozenset[str]
+
+    def __call__(self, name: str | Path) -> bool:
+        return Path(name).suffix.lower() in self.images | self.videos
+
+    @property
+    def told(self) -> str:
+        """How such files are called, for messages."""
+        images = f"images end in {', '.join(sorted(self.images))}"
+        return (
+            f"{images}; those of videos, which are taken too, in {', '.join(sorted(self.videos))}"
+            if self.videos
+            else images
+        )
+
+
+def _expand(given: str, out: Path, wanted: _Wanted) -> tuple[Path, list[Path]]:
+    """(the folder names are relative to, the files) of one input."""
     path = Path(given).expanduser()
     if path.is_dir():
-        found = _images_below(path, out, suffixes)
+        found = _files_below(path, out, wanted)
         if not found:
-            raise DataError(f"folder '{given}' holds no image; images end in {', '.join(sorted(suffixes))}")
+            raise DataError(f"folder '{given}' holds no image; {wanted.told}")
         return path.resolve(), found
     if path.exists():
         return path.parent.resolve(), [path.parent.resolve() / path.name]
     if any(letter in given for letter in _WILD):
-        return _glob(given, out, suffixes)
+        return _glob(given, out, wanted)
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = did_you_mean(path.name, siblings[:2000]).split("? ")[0] if siblings else ""
     close = f" ({hint}?)" if hint.startswith("did you mean") else ""
     raise DataError(f"there is no file or folder '{given}'{close}; give image files, folders or globs")
 
 
-def _glob(pattern: str, out: Path, suffixes: frozenset[str]) -> tuple[Path, list[Path]]:
+def _glob(pattern: str, out: Path, wanted: _Wanted) -> tuple[Path, list[Path]]:
     parts = Path(pattern).expanduser().parts
     fixed = [part for i, part in enumerate(parts) if not any(letter in "".join(parts[: i + 1]) for letter in _WILD)]
     root = Path(*fixed).resolve() if fixed else Path.cwd()
     # Not Path.glob: it takes no absolute patterns.
     matched = glob.glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
     matches = [Path(match).absolute() for match in sorted(matched)]
-    found = [path for path in matches if path.is_file() and path.suffix.lower() in suffixes]
+    found = [path for path in matches if path.is_file() and wanted(path)]
     found = [path for path in found if not path.resolve().is_relative_to(out)]
     if not found:
-        raise DataError(f"nothing that '{pattern}' matches is an image; images end in {', '.join(sorted(suffixes))}")
+        raise DataError(f"nothing that '{pattern}' matches is an image; {wanted.told}")
     return root, [root / os.path.relpath(path, root) for path in found]
 
 
-def _images_below(folder: Path, out: Path, suffixes: frozenset[str]) -> list[Path]:
+def _files_below(folder: Path, out: Path, wanted: _Wanted) -> list[Path]:
     found = []
     for here, folders, names in os.walk(folder.resolve()):
         inside = Path(here)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and (inside / name).resolve() != out)
         # '._a.jpg' is what macOS leaves beside 'a.jpg' on foreign disks: not an image.
-        found += [inside / n for n in sorted(names) if not n.startswith(".") and Path(n).suffix.lower() in suffixes]
+        found += [inside / n for n in sorted(names) if not n.startswith(".") and wanted(n)]
     return found
 
 

@@ -1,9 +1,10 @@
-"""The folder predictions go to: which settings it was made with, and which images are complete."""
+"""The folder predictions go to: which settings it was made with, and which images and videos are complete."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 from segfield.classes import ClassTable
 from segfield.data.files import unreadable, unwritable, write_text
 from segfield.data.images import write_png
+from segfield.data.video import is_video
 from segfield.drawing import draw_legend
 from segfield.errors import SettingError
+from segfield.inference.clip_outputs import CLIP_KINDS
 from segfield.inference.inputs import Input
 from segfield.segmentation import KINDS
 
@@ -33,20 +36,32 @@ class ResultsFolder:
         kinds: what is saved of each image.
         endings: of the files of all kinds there are.
         settings_file: where the settings are kept; its name tells which command filled the folder.
+        clip_kinds: what is saved of each video.
     """
 
     folder: Path
     kinds: tuple[str, ...]
     endings: Mapping[str, str] = field(default_factory=lambda: KINDS)
     settings_file: str = SETTINGS_FILE
+    clip_kinds: tuple[str, ...] = ()
 
     def output(self, kind: str, name: str) -> Path:
         """Where an output goes: FOLDER/KIND/NAME.ENDING."""
         return Path(self.folder, kind, name + self.endings[kind])
 
     def outputs(self, image: Input) -> list[Path]:
-        """The files of one image, whether they are there or not."""
+        """The files of one image or video, whether they are there or not; a video's ids are a folder."""
+        if is_video(image.file):
+            return list(self.clip_outputs(image).values())
         return [self.output(kind, image.name) for kind in self.kinds]
+
+    def clip_outputs(self, clip: Input) -> dict[str, Path]:
+        """Where each kind of a video goes."""
+        return {kind: _clip_output(self.folder, kind, clip.name) for kind in self.clip_kinds}
+
+    def clip_report(self, clip: Input) -> Path:
+        """Where the figures of a video's prediction go."""
+        return Path(self.folder, "video", f"{clip.name}.json")
 
     def is_complete(self, image: Input, *sources: Path) -> bool:
         """Whether nothing is left to do for an image; `sources` are further files its outputs are made of."""
@@ -70,7 +85,7 @@ class ResultsFolder:
 
         Raises:
             SettingError: if the folder was made with other settings, or holds such files of other origin, and
-                `overwrite` is not given.
+                `overwrite` is not given; or a video's ids would take the place of a folder that images were saved to.
         """
         wanted = {**settings, "images_of": _relative(base, self.folder)}
         found = self._settings()
@@ -87,6 +102,9 @@ class ResultsFolder:
             self._refuse_foreign(images)
         if overwrite:
             self._remove(images if differing or not found else mine)
+        for image in mine:
+            if is_video(image.file):
+                self._refuse_others_folder(image)
         if found != wanted:
             write_text(self.folder / self.settings_file, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
 
@@ -119,12 +137,41 @@ class ResultsFolder:
     def _remove(self, images: Sequence[Input]) -> None:
         # Whatever stood there came of other settings: were it left, a run stopped half-way would take it for its own.
         for image in images:
+            if is_video(image.file):
+                self._remove_clip(image)
+                continue
             for kind in self.endings:
-                file = self.output(kind, image.name)
-                try:
-                    file.unlink(missing_ok=True)
-                except OSError as error:
-                    raise unwritable(file, error) from error
+                _remove(self.output(kind, image.name))
+
+    def _remove_clip(self, clip: Input) -> None:
+        for kind in CLIP_KINDS:
+            file = _clip_output(self.folder, kind, clip.name)
+            if not file.is_dir() or self.clip_report(clip).is_file():  # else the folder holds what images gave
+                _remove(file)
+        _remove(self.clip_report(clip))
+
+    def _refuse_others_folder(self, clip: Input) -> None:
+        """Raises SettingError where a video's ids would take the place of a folder that no video's prediction made."""
+        folder = self.clip_outputs(clip).get("ids")
+        if folder is not None and folder.exists() and not self.clip_report(clip).is_file():
+            raise SettingError(
+                f"'{folder}' is there already and was not made of a video, so the ids of '{clip.file.name}' cannot go there; "
+                "give another --out, or remove it"
+            )
+
+
+def _remove(file: Path) -> None:
+    try:
+        if file.is_dir():
+            shutil.rmtree(file)
+        else:
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(file, error) from error
+
+
+def _clip_output(folder: Path, kind: str, name: str) -> Path:
+    return Path(folder, kind, name + CLIP_KINDS[kind])
 
 
 def _relative(base: Path, folder: Path) -> str:

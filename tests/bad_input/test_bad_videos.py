@@ -1,0 +1,118 @@
+"""Videos that are broken or none at all, and a machine without PyAV, by the real command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.bad_input.conftest import CommandLine
+from tests.bad_input.folders import picture
+from tests.data.films import pictures, write_film, write_sound
+
+pytest.importorskip("av")
+
+
+def _cut(file: Path) -> None:
+    write_film(file, pictures(60), faststart=True)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 6 // 10])
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "text": (lambda file: file.write_text("<html>404</html>" * 20), "cannot be read as a video"),
+    "empty": (lambda file: file.write_bytes(b""), "the video file is empty (0 bytes); copy it again"),
+    "sound alone": (write_sound, "holds sound but no pictures; give the video itself"),
+    "truncated": (_cut, "cut short"),
+    "without its index": (
+        lambda file: file.write_bytes(_film(file)[:1500]),
+        "cut short or something else; copy it again",
+    ),
+}
+
+
+def _film(file: Path) -> bytes:
+    return write_film(file, pictures(8)).read_bytes()
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_video_is_named_with_its_mend(
+    segfield: CommandLine, segmenter: Path, tmp_path: Path, fault: str
+) -> None:
+    spoil, sentence = BROKEN[fault]
+    films, out = tmp_path / "films", tmp_path / "out"
+    write_film(films / "good.mp4", pictures(4))
+    picture(0).save(films / "photo.png")
+    bad = films / "bad.mp4"
+    spoil(bad)
+    told = segfield("predict", segmenter, films, "--out", out, "--device", "cpu")
+    assert told.status == 2
+    assert sentence in told.err and str(bad) in told.err
+    assert "1 of 3 files could not be predicted" in told.err.splitlines()[-1]
+    assert sorted(file.name for file in (out / "overlay").iterdir()) == ["good.mp4", "photo.jpg"]
+    write_film(bad, pictures(4))
+    segfield.works("predict", segmenter, films, "--out", out, "--device", "cpu")
+    assert (out / "overlay" / "bad.mp4").is_file()
+
+
+def test_without_pyav_images_are_done_and_videos_named(
+    segfield: CommandLine, segmenter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    clip = write_film(films / "clip.mp4", pictures(3))
+    monkeypatch.setitem(sys.modules, "av", None)
+    said = segfield.refuses("predict", segmenter, clip, "--out", out, "--device", "cpu")
+    assert "clip.mp4 is a video, and PyAV" in said and "pip install segfield[video]" in said
+    assert not out.exists()
+    picture(0).save(films / "photo.png")
+    told = segfield("predict", segmenter, films, "--out", out, "--device", "cpu")
+    assert told.status == 2 and "pip install segfield[video]" in told.err
+    assert (out / "ids" / "photo.png").is_file()
+
+
+def test_a_video_of_no_pixels_worth_naming_simply_works(segfield: CommandLine, segmenter: Path, tmp_path: Path) -> None:
+    """Two pixels a side, one frame, a name with blanks and letters of everywhere."""
+    clip = write_film(tmp_path / "mein Film é 東京.mkv", pictures(1, (18, 2)), codec="ffv1")
+    told = segfield.works("predict", segmenter, clip, "--out", tmp_path / "out", "--device", "cpu")
+    assert "1 frame of 18×2" in told.out
+    assert (tmp_path / "out" / "overlay" / "mein Film é 東京.mp4").is_file()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_ctrl_c_in_the_middle_of_a_video(segmenter: Path, tmp_path: Path) -> None:
+    """By a true signal, which may come while any stage waits: no hang, no traceback, nothing left but what was finished."""
+    clip, out = write_film(tmp_path / "clip.mp4", pictures(2000, (96, 128))), tmp_path / "out"
+    words = ("predict", segmenter, clip, "--out", out, "--device", "cpu", "--scales", "[1,2,3]")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "segfield", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 90
+    while not list(out.glob("overlay/.segfield-*.tmp")) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate(timeout=60)
+    assert child.returncode == 2, told
+    assert "Traceback" not in told
+    assert told.splitlines()[-1].startswith("segfield: stopped by Ctrl-C; 0 of 1 videos are complete in")
+    assert [file.name for file in out.rglob("*") if file.is_file()] == ["predict.json"]
+
+
+def test_a_disk_full_in_the_middle_of_a_video(
+    segfield: CommandLine, segmenter: Path, tmp_path: Path, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("28k")
+    clip = write_film(tmp_path / "clip.mp4", pictures(40, (96, 128)))
+    words = ("predict", segmenter, clip, "--out", disk / "out", "--device", "cpu", "--save", "ids")
+    told = segfield(*words)
+    assert told.status == 2
+    assert "could not be written: No space left on device; free some space" in told.err.splitlines()[-1]
+    assert not list(disk.rglob("*.tmp")) and not list(disk.rglob("*.png"))
+    small_disk("8m")
+    segfield.works(*words)
+    assert len(list((disk / "out" / "ids" / "clip").iterdir())) == 40

@@ -121,10 +121,15 @@ def main() -> None:
     for what, expected, found in (row for part in (counts, sizes, values) for row in part()):
         rows.append({"check": what, "expected": expected, "found": found, "equal": expected == found})
         print(f"{'=' if expected == found else '≠'}  {what}: {found} (expected {expected})", flush=True)
+    from segfield.models import CLASSIFIERS
+
+    at_21 = {name: parameters(on_meta(name, 3, 21)) for name in CLASSIFIERS}
+    for name, count in at_21.items():
+        print(f"   {name}: {count / 1e6:.2f} million parameters at 21 classes")
     equal = sum(row["equal"] for row in rows)
     record(
         "parameters", equal, f"of {len(rows)} checks equal", "published and derived counts and sizes", len(rows),
-        equal == len(rows), {"checks": rows}, quick=options.quick,
+        equal == len(rows), {"checks": rows, "parameters at 21 classes": at_21}, quick=options.quick,
     )  # fmt: skip
 
 

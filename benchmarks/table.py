@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def table() -> str:
-    """Every kept result as a line of Markdown, and the classes of CamVid."""
+    """Every kept result as a line of Markdown, and below it the tables of those that have more to show."""
     lines = ["| benchmark | measured | against | goal | met | date | commit |", "|---|---|---|---|---|---|---|"]
     kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in results()}
     for name, result in sorted(kept.items()):
@@ -38,7 +38,67 @@ def table() -> str:
         )
     if "camvid" in kept:
         lines += ["", *camvid_lines(kept["camvid"]["details"])]
+    if "camvid_lineup" in kept:
+        lines += ["", *lineup_lines(kept["camvid_lineup"]["details"])]
+    if "stanford" in kept:
+        lines += ["", *stanford_lines(kept["stanford"]["details"])]
+    if "inference_speed" in kept:
+        lines += ["", *speed_lines(kept["inference_speed"]["details"])]
     return "\n".join(lines)
+
+
+def lineup_lines(details: dict) -> list[str]:
+    """The networks from scratch, best first, and the published figures of the test split."""
+    lines = [
+        f"CamVid val, each network from scratch in {details['budget of each']}:",
+        "",
+        "| network | mIoU | interval over images | pixel accuracy | parameters, M | multiply–adds, G "
+        "| training, images/s | prediction, images/s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in details["rows"].items():
+        low, high = row["interval of the first seed"]
+        lines.append(
+            f"| {name} | {row['mean_iou']:.1f} | {low:.1f} to {high:.1f} | {100 * row['pixel_accuracy']:.1f} "
+            f"| {row['parameters'] / 1e6:.2f} | {row['multiply_adds'] / 1e9:.1f} | {row['training_rate']:.2f} "
+            f"| {row['prediction_rate']:.2f} |"
+        )
+    published = [f"| {name} | {value} |" for name, value in details["published_on_test"].items()]
+    return [*lines, "", "| published from scratch, **test** split | mIoU |", "|---|---|", *published]
+
+
+def stanford_lines(details: dict) -> list[str]:
+    """Both networks over the folds that were run."""
+    lines = [
+        f"Stanford Background, {details['budget of each']} a fold, folds {', '.join(map(str, details['folds']))}:",
+        "",
+        "| recipe | mIoU | interval over images | pixel accuracy | class accuracy |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in details["rows"].items():
+        low, high = row["interval"]
+        lines.append(
+            f"| {name} | {row['mean_iou']:.1f} | {low:.1f} to {high:.1f} | {row['pixel_accuracy']:.1f} "
+            f"| {row['class_accuracy']:.1f} |"
+        )
+    return lines
+
+
+def speed_lines(details: dict) -> list[str]:
+    """Frames a second by network and engine."""
+    rows = details["rows"]
+    engines = list(dict.fromkeys(engine for row in rows.values() for engine in row))
+    height, width = details["size"]
+    lines = [
+        f"Frames a second at {height}×{width} on {details['device']}, {details['threads']} threads:",
+        "",
+        "| network | " + " | ".join(engines) + " |",
+        "|---|" + "---|" * len(engines),
+    ]
+    for name, row in rows.items():
+        cells = [f"{row[e]['frames_a_second']:.2f}" if "frames_a_second" in row.get(e, {}) else "–" for e in engines]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def camvid_lines(details: dict) -> list[str]:

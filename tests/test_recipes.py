@@ -16,7 +16,6 @@ from segfield.commands.train import train
 from segfield.data.scenes import write_scenes
 from segfield.segmenter import Segmenter
 from segfield.training.recipe import Recipe
-from segfield.training.stages import stage_recipes
 from tests.models.networks import TINY
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"

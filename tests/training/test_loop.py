@@ -214,3 +214,17 @@ def _lists(value: object) -> object:
     if isinstance(value, dict):
         return {key: _lists(inner) for key, inner in value.items()}
     return [_lists(inner) for inner in value] if isinstance(value, tuple | list) else value
+
+
+def test_the_last_weights_are_kept_where_val_is_to_choose_nothing(tmp_path: Path) -> None:
+    """The same training, whose best epoch is not the last: one keeps the best weights, the other the last."""
+    kept = {}
+    for keep in ("best", "last"):
+        out = tmp_path / keep
+        fit(_recipe(out, epochs=2, keep=keep, ema=0.0, learning_rate=0.3, schedule="constant", clip=1.0, seed=3))
+        rows = [dict(zip(_csv(out)[0], line)) for line in _csv(out)[1:]]
+        scores = [float(row["val_miou"]) for row in rows]
+        assert scores[0] > scores[1], "choose a seed whose last epoch is not its best"
+        kept[keep] = Segmenter.load(out / "segmenter.safetensors", device="cpu").facts["val_miou"]
+        assert kept[keep] == pytest.approx(max(scores) if keep == "best" else scores[-1], rel=1e-4)
+    assert _equal(tmp_path / "best" / "resume.safetensors", tmp_path / "last" / "resume.safetensors")

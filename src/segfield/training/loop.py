@@ -291,7 +291,7 @@ class Fit:
         if best:
             counters.best, counters.best_epoch = result.miou, row["epoch"]
         if self.first:
-            if best:
+            if best or self.recipe.keep == "last":
                 self.segmenter.facts = {"val_miou": result.miou, "epoch": row["epoch"], "recipe": self.recipe.as_dict()}
                 self.segmenter.save(self.folder.segmenter)
             self.folder.write_curves(counters.rows)

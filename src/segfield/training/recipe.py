@@ -67,6 +67,8 @@ class Recipe:
     """Wall-clock budget instead of epochs: 90s, 60m, 2h; the schedule follows the clock."""
     patience: int = 0
     """Stop after this many validations without a better mIoU; 0 never stops early."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights the segmenter gets: the best on val_split, or the last, which leaves val_split out of every choice."""
     batch_size: int = 8
     """Crops in a step, on each device."""
     accumulate: int = 1
@@ -312,6 +314,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 )
 
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "keep": ("best", "last"),
     "optimiser": ("adamw", "sgd"),
     "schedule": ("poly", "cosine", "step", "constant"),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),

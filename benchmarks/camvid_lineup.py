@@ -49,6 +49,9 @@ def main() -> None:
 
     known = {path.stem.removesuffix("_scratch"): path for path in sorted((ROOT / "recipes").glob("*_scratch.yaml"))}
     wanted = options.only.split(",") if options.only else ["segnet_basic", "icnet"] if options.quick else list(known)
+    there = [path.name.rpartition("_scratch-seed")[0] for path in (Path(options.out) / "runs").glob("*_scratch-seed0")]
+    if not options.quick:
+        wanted += [name for name in sorted(there) if name not in wanted]  # finished ones are passed over
     with tempfile.TemporaryDirectory() as folder:
         budget = {"steps": 2} if options.quick else {"time": options.time}
         out = str(Path(folder) / "comparison") if options.quick else options.out

@@ -22,6 +22,7 @@ from PIL import Image
 from segfield.classes import ClassTable
 from segfield.commands.main import main
 from segfield.training.recipe import Recipe
+from tests.commands.in_process import run_in_process
 from tests.data.tiny_layouts import make_camvid, make_cityscapes, make_nuclei, make_stanford, make_voc
 from tests.doc_blocks import Step, agrees, steps_of
 
@@ -61,6 +62,7 @@ def is_known(model: str) -> bool:
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """The folder the pages speak of, with everything in it small; and a training loop that takes no time."""
+    from segfield.commands import comparison_queue
     from segfield.training import loop
 
     whole_fit = loop.fit
@@ -69,6 +71,7 @@ def tiny(tmp_path, monkeypatch):
         return whole_fit(shrunk(recipe) if is_known(recipe.model) else recipe, console)
 
     monkeypatch.setattr(loop, "fit", quick_fit)
+    monkeypatch.setattr(comparison_queue, "run_process", run_in_process)
     monkeypatch.setenv("COLUMNS", "110")
     monkeypatch.chdir(tmp_path)
     cells = load_script("draw_cells")
@@ -84,6 +87,8 @@ def tiny(tmp_path, monkeypatch):
     make_cityscapes(Path("cityscapes"))
     make_nuclei(Path())
     shutil.copytree(ROOT / "recipes", "recipes")
+    for name, width in (("narrow", 8), ("wide", 32)):
+        Path(f"{name}.yaml").write_text(f"model: unet_padded\noptions: {{width: {width}}}\n")
     return tmp_path
 
 

@@ -11,7 +11,7 @@ import segfield
 
 NAMES = [
     "AugmentationConfig", "ClassTable", "Dataset", "DenseCRF", "Recipe", "Sample", "SegfieldError", "Segmentation", "Segmenter",
-    "__version__", "check", "evaluate", "folds", "open_dataset", "predict", "train",
+    "__version__", "check", "compare", "evaluate", "folds", "open_dataset", "predict", "train",
 ]  # fmt: skip
 
 

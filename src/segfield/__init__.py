@@ -21,6 +21,7 @@ _PUBLIC = {
     "Segmenter": "segfield.segmenter",
     "SegfieldError": "segfield.errors",
     "check": "segfield.commands.check",
+    "compare": "segfield.commands.compare",
     "evaluate": "segfield.commands.evaluate",
     "predict": "segfield.commands.predict",
     "train": "segfield.commands.train",
@@ -44,6 +45,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from segfield.classes import ClassTable as ClassTable
     from segfield.commands.check import check as check
+    from segfield.commands.compare import compare as compare
     from segfield.commands.evaluate import evaluate as evaluate
     from segfield.commands.predict import predict as predict
     from segfield.commands.train import train as train

@@ -27,6 +27,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "score a segmenter on a split, with a report",
         "segfield evaluate run/segmenter.safetensors FOLDER --split test",
     ),
+    "compare": (
+        "segfield.commands.compare",
+        "train and rank several recipes, same data, same budget",
+        "segfield compare recipes/a.yaml recipes/b.yaml --data FOLDER --time 20m",
+    ),
     "predict": (
         "segfield.commands.predict",
         "predict images and videos of any size",

@@ -26,7 +26,8 @@ def fit_in_stages(recipe: Recipe, console: Console | None = None) -> loop.Fitted
         Interrupted: where the user stopped it; the same recipe goes on.
     """
     stages = stage_recipes(recipe)
-    RunFolder(recipe.out).claim(stages[-1][1])  # refused now where it lies, not after the first stages
+    if len(stages) > 1:
+        RunFolder(recipe.out).claim(stages[-1][1])  # refused now where it lies, not after the first stages
     for number, (name, stage) in enumerate(stages, 1):
         if console is not None and len(stages) > 1:
             console.print(f"stage {number} of {len(stages)}: {name}", highlight=False, soft_wrap=True)

@@ -38,7 +38,7 @@ TRAIN = [
     (("--class_weights", "1,,2"), "give a rule's name, or numbers as 1,2.5,1"),
     (("--class_weights", "0,0"), "all class weights are 0"),
     (("--model", "unett_padded"), "did you mean unet_padded"),
-    (("--model", "deeplab:resnet18", "--options", "{}"), "there is no decoder 'deeplab'; did you mean deeplabv3"),
+    (("--model", "deeplabv:resnet18", "--options", "{}"), "there is no decoder 'deeplabv'; did you mean deeplabv3"),
     (("--model", "unet:resnet1", "--options", "{}"), "timm has no encoder 'resnet1'; did you mean resnet18"),
     (("--options", "{widht: 2}"), "there is no option 'widht'; did you mean width? Known: dropout, levels, width"),
     (("--options", "{width: 0}"), "width is the channels of the first level, 1 to 512; found 0"),

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from segfield.errors import FileFormatError, SettingError, did_you_mean
+from segfield.errors import SettingError, did_you_mean
 from segfield.models.classifier import Classifier, pad_to_multiple
+from segfield.models.deeplab_atrous import DeepLab
 from segfield.models.depthwise import speed_up_depthwise
-from segfield.models.pretrained import (
-    FROM_HUB,
-    first_line,
-    pretrained_tensors,
-    quiet_hub,
-    read_safetensors,
-    unfetched,
-)
+from segfield.models.encoders import check_encoder, load_encoder_file
+from segfield.models.pretrained import FROM_HUB, first_line, pretrained_tensors, quiet_hub, unfetched
 
 DECODERS = (
     "deeplab",
@@ -92,8 +85,6 @@ def bridged_classifier(name: str, bands: int, classes: int, weights: str | None 
     check_encoder(encoder)
     classifier: Classifier
     if decoder == "deeplab":
-        from segfield.models.deeplab_atrous import DeepLab
-
         classifier = DeepLab(bands, classes, encoder, **options)
         if weights is not None:
             classifier.load_pretrained(pretrained_tensors(encoder, weights))
@@ -134,57 +125,3 @@ def _from_library(
     head = network.segmentation_head
     head[1] = PlanarUpsampling(head[1])
     return classifier
-
-
-def check_encoder(encoder: str) -> None:
-    """Whether timm has an encoder of this name.
-
-    Raises:
-        SettingError: if not, with the names nearest to it.
-    """
-    import timm
-
-    if not timm.is_model(encoder):
-        near = difflib.get_close_matches(encoder, timm.list_models(), n=8)
-        raise SettingError(
-            f"timm has no encoder '{encoder}'; {did_you_mean(encoder, near or ['mobilenetv2_100', 'resnet34'])}"
-        )
-
-
-def load_encoder_file(encoder: nn.Module, path: Path, bands: int) -> None:
-    """Load a timm encoder's weights from a safetensors file; the classification head in it is not wanted.
-
-    Raises:
-        SettingError: if the file is not there or not safetensors.
-        FileFormatError: if its tensors are of another network.
-    """
-    load_encoder_tensors(encoder, read_safetensors(path), bands, str(path))
-
-
-def load_encoder_tensors(encoder: nn.Module, tensors: Mapping[str, Tensor], bands: int, source: str) -> None:
-    """Fill a timm encoder from a classification network's tensors by timm's names; `source` is for the error.
-
-    timm names the stages of some encoders anew where they give features alone: `stages_0.` for `stages.0.`.
-
-    Raises:
-        FileFormatError: if the tensors are of another network.
-    """
-    from timm.models import adapt_input_conv
-
-    own = encoder.state_dict()
-    found: dict[str, Tensor] = {}
-    for key, value in own.items():
-        theirs = tensors.get(key, tensors.get(re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", key)))
-        if theirs is None:
-            continue
-        if theirs.shape != value.shape and theirs.ndim == 4 and theirs.shape[1] == 3:
-            theirs = adapt_input_conv(bands, theirs)
-        found[key] = theirs
-    missing = [key for key in own if key not in found and not key.endswith("num_batches_tracked")]
-    unlike = [key for key in found if found[key].shape != own[key].shape]
-    if missing or unlike:
-        raise FileFormatError(
-            f"{source} holds weights of another encoder: {len(missing)} tensors are missing and {len(unlike)} have another "
-            f"shape (first: {(missing + unlike)[0]}); give the file of the encoder the model is named after"
-        )
-    encoder.load_state_dict(found, strict=False)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from segfield.errors import SettingError
-from segfield.models.bridge import check_encoder, load_encoder_tensors
 from segfield.models.classifier import Classifier, TrainingOutput, pad_by
 from segfield.models.depthwise import speed_up_depthwise
+from segfield.models.encoders import check_encoder, load_encoder_tensors
 from segfield.models.grid import STRIDE, pad_to_grid, resize_on_grid, to_every_pixel, to_label_grid
 from segfield.models.pretrained import first_line
 

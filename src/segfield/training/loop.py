@@ -24,6 +24,7 @@ from segfield.segmenter import Segmenter
 from segfield.training.batches import Batches, HeldBatches, Stream, TrainingItems, item_seed, should_hold
 from segfield.training.ema import RunningAverage
 from segfield.training.interrupt import Interrupted, StopSignals
+from segfield.training.norm import recompute_norm, whole_images
 from segfield.training.objective import Objective
 from segfield.training.processes import keep_freed_memory, leave_processes, start_fabric, worker_count
 from segfield.training.progress import RunDisplay
@@ -57,6 +58,7 @@ class Counters:
     best_epoch: float = 0.0
     stale: int = 0
     finished: bool = False
+    norm_recomputed: bool = False
     rows: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -300,6 +302,20 @@ class Fit:
             self.display.validated(row, best)
         self._save_state()
 
+    def recompute_norm(self) -> None:
+        """Measure batch norm of the kept weights anew on the training images, and keep them so."""
+        if self.first:
+            kept = Segmenter.load(self.folder.segmenter, device=str(self.fabric.device))
+            scaled = (
+                kept.scaling(images.to(self.fabric.device)).contiguous(memory_format=torch.channels_last)
+                for images in whole_images(self.train, self.recipe.batch_size)
+            )
+            with self.fabric.autocast():
+                recompute_norm(kept.classifier, scaled)
+            kept.save(self.folder.segmenter)
+        self.counters.norm_recomputed = True
+        self._save_state()
+
     def _save_state(self) -> None:
         self.saved = time.monotonic()
         if self.first:
@@ -321,5 +337,7 @@ def fit(recipe: Recipe, console: Console | None = None) -> Fitted:
     run = Fit(recipe, console)
     if not run.counters.finished:
         run.run()
+    if recipe.recompute_norm and not run.counters.norm_recomputed:
+        run.recompute_norm()
     leave_processes(run.fabric)
     return Fitted(run.folder, run.counters, run.measured, run.val, run.first)

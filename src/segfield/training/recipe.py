@@ -83,6 +83,8 @@ class Recipe:
     """Multiples of learning_rate by names of parameters, e.g. {"classify.*": 10, "*.bias": 2}; 0 freezes them."""
     freeze_norm: bool = False
     """Leave batch norm as the weights came with it: its statistics, scale and shift."""
+    recompute_norm: bool = False
+    """Measure batch norm's statistics anew at the end, on whole training images as they are."""
     momentum: float = 0.9
     """Momentum of sgd."""
     weight_decay: float = 0.01

@@ -262,8 +262,8 @@ def test_scoring_a_run_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
 def test_stopped_it_goes_on(here: None, tmp_path: Path, number: signal.Signals) -> None:
     """By real processes up to the stop: what trains ends soon with its state kept, and the same command goes on from it."""
-    files = recipes(tmp_path / "r", "narrow", validate_every=200, save_every="0.001s")
-    given = words(tmp_path / "out", *files, seeds=1, epochs=200)
+    files = recipes(tmp_path / "r", "narrow", validate_every=60, save_every="0.001s")
+    given = words(tmp_path / "out", *files, seeds=1, epochs=60)
     run = tmp_path / "out" / "runs" / "narrow-seed0"
     child = subprocess.Popen([sys.executable, "-m", "segfield", *given], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
@@ -277,7 +277,7 @@ def test_stopped_it_goes_on(here: None, tmp_path: Path, number: signal.Signals) 
             told.startswith("segfield: stopped in the run of narrow, seed 0; nothing is lost") and told.count("\n") == 1
         )
     assert not (run / "scores.json").exists()
-    recipes(tmp_path / "r", "narrow", validate_every=200)
+    recipes(tmp_path / "r", "narrow", validate_every=60)
     assert main(given) == 0  # waits for the process that the killed one left behind
     log = (tmp_path / "out" / "measured" / "narrow-seed0" / "log.txt").read_text()
     assert "going on at step" in log and log.count("stopped at step") == 1

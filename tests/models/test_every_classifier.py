@@ -69,10 +69,12 @@ def test_onnx_gives_the_same_at_two_sizes(name: str, tmp_path: Path) -> None:
 
 @every_classifier
 def test_compiled_whole_it_gives_the_same(name: str) -> None:
-    """One graph without breaks, whose operations are those of the plain network: the numbers are equal, not just near."""
+    """One graph without breaks, whose operations are those of the plain network: the numbers are equal but for the last digit."""
     network = tiny(name).eval()
     torch.compiler.reset()
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     image = torch.randn(1, 3, 48, 70)
     with torch.inference_mode():
-        torch.testing.assert_close(compiled(image), network(image), rtol=1e-6, atol=1e-6)
+        expected = network(image)
+        tolerance = 1e-6 * max(1.0, float(expected.abs().max()))  # bilinear resizes are split up, and round otherwise
+        torch.testing.assert_close(compiled(image), expected, rtol=1e-6, atol=tolerance)

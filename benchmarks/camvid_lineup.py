@@ -8,7 +8,7 @@ its goal the paper's 47.7 on test.
     python benchmarks/camvid_lineup.py --data FOLDER_OF_CAMVID --out FOLDER [--time 20m] [--seeds 1] [--only segnet_basic,icnet]
 
 A second call with the same --out goes on; rows of networks that are not trained now are kept from the last result at the same
-budget. `--quick` trains two networks for seconds and keeps nothing.
+budget. `--quick` trains one network for seconds and keeps nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
     from segfield.commands.compare import compare
 
     known = {path.stem.removesuffix("_scratch"): path for path in sorted((ROOT / "recipes").glob("*_scratch.yaml"))}
-    wanted = options.only.split(",") if options.only else ["segnet_basic", "icnet"] if options.quick else list(known)
+    wanted = options.only.split(",") if options.only else ["icnet"] if options.quick else list(known)
     there = [path.name.rpartition("_scratch-seed")[0] for path in (Path(options.out) / "runs").glob("*_scratch-seed0")]
     if not options.quick:
         wanted += [name for name in sorted(there) if name not in wanted]  # finished ones are passed over

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from segfield.errors import SettingError
 from segfield.models.classifier import Classifier, TrainingOutput
 from segfield.models.grid import STRIDE, pad_to_grid, to_every_pixel, to_label_grid
+from segfield.models.score_layer import ScoreLayer
 from segfield.models.vgg import BLOCKS, block_widths, he_initialise, transplant_vgg16, vgg_block
 
 POOL_STRIDES = (2, 2, 2, 1, 1)
@@ -174,7 +175,7 @@ class Head(nn.Module):
         self.norm6 = nn.BatchNorm2d(fc_channels) if norm else nn.Identity()
         self.fc7 = nn.Conv2d(fc_channels, fc_channels, 1, bias=not norm)
         self.norm7 = nn.BatchNorm2d(fc_channels) if norm else nn.Identity()
-        self.fc8 = nn.Conv2d(fc_channels, classes, 1)
+        self.fc8 = ScoreLayer(fc_channels, classes)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, pool5: Tensor) -> Tensor:

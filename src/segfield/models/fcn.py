@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from segfield.errors import SettingError
 from segfield.models.classifier import Classifier
+from segfield.models.score_layer import ScoreLayer
 from segfield.models.vgg import BLOCKS, block_widths, he_initialise, transplant_vgg16, vgg_block
 
 PAD = 100
@@ -81,7 +82,7 @@ class FCN(Classifier):
         self.fc6 = nn.Conv2d(widths[4], fc_channels, 7)
         self.fc7 = nn.Conv2d(fc_channels, fc_channels, 1)
         self.dropout = nn.Dropout(dropout)
-        self.score_fr = nn.Conv2d(fc_channels, classes, 1)
+        self.score_fr = ScoreLayer(fc_channels, classes)
         self.score_pool4 = nn.Conv2d(widths[3], classes, 1) if finest <= 16 else None
         self.score_pool3 = nn.Conv2d(widths[2], classes, 1) if finest <= 8 else None
         self.upscore2 = _doubling(classes) if learn_upsampling and finest <= 16 else None

@@ -181,19 +181,20 @@ class Fit:
             goal = min(goal, self.budget_steps)
         accumulate = self.recipe.accumulate
         batches = self.batches.steps(counters.step * accumulate, goal * accumulate)
-        losses: list[Tensor] = []
-        since = time.monotonic()
-        for _ in range(counters.step, goal):
-            losses.append(self._step(itertools.islice(batches, accumulate)))
+        # written into one tensor: small ones kept from every step would pin fragments of the memory that layers free
+        losses = torch.zeros(goal - counters.step, device=self.fabric.device)
+        since, done = time.monotonic(), 0
+        for done in range(1, goal - counters.step + 1):
+            losses[done - 1] = self._step(itertools.islice(batches, accumulate))
             counters.step += 1
             counters.seconds = float(self.fabric.broadcast(time.monotonic() - self.started))
-            self._after_step(losses, since, signals)
+            self._after_step(losses[:done], since, signals)
             if self._time_is_over():
                 break
         counters.finished = self._time_is_over() or (
             self.budget_steps is not None and counters.step >= self.budget_steps
         )
-        loss = float(torch.stack(losses).mean())
+        loss = float(losses[:done].mean())
         if not math.isfinite(loss):
             raise SettingError(
                 f"the loss became {loss} before step {counters.step}: the training diverged; lower learning_rate "
@@ -244,7 +245,7 @@ class Fit:
             for group in optimiser.param_groups:
                 group["lr"] = group["highest_rate"] * factor
 
-    def _after_step(self, losses: list[Tensor], since: float, signals: StopSignals) -> None:
+    def _after_step(self, losses: Tensor, since: float, signals: StopSignals) -> None:
         counters, recipe = self.counters, self.recipe
         if self.first:
             images = len(losses) * recipe.batch_size * recipe.accumulate * self.fabric.world_size

@@ -191,7 +191,9 @@ def test_shapes_that_do_not_fit_are_named() -> None:
         mean_field(UNARY, kernels(1), start=UNARY[:, :3])
     with pytest.raises(SettingError, match=r"a kernel's weight has the shape \(3,\); .* with K = 4"):
         mean_field(UNARY, kernels(VECTOR[:3]))
-    with pytest.raises(SettingError, match=r"compatibility has the shape \(4,\); give \(K, K\) with K = 4"):
+    with pytest.raises(
+        SettingError, match=r"compatibility has the shape \(4,\); give \(K, K\) or \(T, K, K\) with K = 4"
+    ):
         mean_field(UNARY, kernels(1), compatibility=VECTOR)
 
 

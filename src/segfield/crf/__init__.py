@@ -1,4 +1,4 @@
-"""Refinement by a fully connected CRF. Public names are loaded on first use; none of them loads torch."""
+"""Refinement by a fully connected CRF. Public names are loaded on first use; only CRFRNN loads torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 # Public name → module that holds it.
 _PUBLIC = {
+    "CRFRNN": "segfield.crf.crf_rnn",
     "DenseCRF": "segfield.crf.dense_crf",
     "Kernel": "segfield.crf.mean_field",
     "MeanField": "segfield.crf.mean_field",
@@ -34,6 +35,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from segfield.crf.crf_rnn import CRFRNN as CRFRNN
     from segfield.crf.dense_crf import DenseCRF as DenseCRF
     from segfield.crf.mean_field import Kernel as Kernel
     from segfield.crf.mean_field import MeanField as MeanField

@@ -21,12 +21,15 @@ from segfield.crf.image_range import check_image, in_byte_units, white_value
 from segfield.crf.large_image import Window, refine_tiles, tile_overlap, tile_side
 from segfield.crf.parameters import (
     Number,
+    Table,
+    Weight,
     check_axes,
     check_bandwidth,
     check_choice,
     check_compatibility,
     check_count,
     check_fits_classes,
+    check_fits_iterations,
     check_normalization,
     check_number,
     check_weight,
@@ -52,22 +55,24 @@ class DenseCRF:
 
     name: ClassVar[str] = "dense_crf"
 
-    bilateral_weight: Number = 4.0
-    """How strongly pixels near in position and colour are pulled together; one value, or one a class. 0: kernel off."""
+    bilateral_weight: Weight = 4.0
+    """How strongly pixels near in position and colour are pulled together; one value, one a class, or a table (K, K) whose
+    row l tells what class l receives from every class; or (T, K, K), a table for each iteration. 0: kernel off."""
     bilateral_sxy: Number | None = 67.0
     """Standard deviation in position of the bilateral kernel, in pixels: one value, or (x, y). None: kernel off."""
     bilateral_srgb: Number = 3.0
     """Standard deviation in colour, in units of 0..255 whatever the image's depth; one value, or one a band."""
-    gaussian_weight: Number = 3.0
-    """How strongly near pixels are pulled together; one value, or one a class. 0: kernel off."""
+    gaussian_weight: Weight = 3.0
+    """How strongly near pixels are pulled together, as `bilateral_weight`. 0: kernel off."""
     gaussian_sxy: Number | None = 3.0
     """Standard deviation of the Gaussian kernel, in pixels: one value, or (x, y). None: kernel off."""
     iterations: int = 10
     """Mean-field iterations, at most."""
     normalization: Normalization = "symmetric"
     """How a kernel's row sums are divided out: symmetric as pydensecrf, after as the 2011 code and DeepLab, before, none."""
-    compatibility: tuple[tuple[float, ...], ...] | None = None
-    """(K, K): entry (a, b) is added to the energy of class a for a neighbour of class b. None: Potts, −1 where a = b."""
+    compatibility: Table | None = None
+    """(K, K): entry (a, b) is added to the energy of class a for a neighbour of class b; or (T, K, K), one for each
+    iteration. None: Potts, −1 where a = b."""
     accuracy: Accuracy = "fast"
     """fast: one lattice; fine: a denser lattice, nearer to the exact sum; exact: the sum itself, to within epsilon."""
     epsilon: float = 1e-3
@@ -240,6 +245,7 @@ class DenseCRF:
     def _check_classes(self, classes: int) -> None:
         for field in ("bilateral_weight", "gaussian_weight", "compatibility"):
             check_fits_classes(field, getattr(self, field), classes)
+            check_fits_iterations(field, getattr(self, field), self.iterations)
 
 
 @dataclass(frozen=True)
@@ -256,9 +262,9 @@ class PreparedCRF:
         self,
         unary: Any,
         *,
-        bilateral_weight: Number | None = None,
-        gaussian_weight: Number | None = None,
-        compatibility: tuple[tuple[float, ...], ...] | None = None,
+        bilateral_weight: Weight | None = None,
+        gaussian_weight: Weight | None = None,
+        compatibility: Table | None = None,
         iterations: int | None = None,
         damping: float | None = None,
         tolerance: float | None = None,

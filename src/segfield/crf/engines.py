@@ -72,13 +72,13 @@ def build_engine(
             threads=threads,
         )
         return engine
-    pixels = as_array(image)
-    near = None if gaussian_sxy is None else position_features(tuple(pixels.shape[1:]), gaussian_sxy)
-    alike = None if bilateral_sxy is None else bilateral_features(pixels, bilateral_sxy, bilateral_srgb)
-    bilateral, gaussian = (
-        None if features is None else Normalized(_filter(features, image, accuracy, epsilon, threads), normalization)
-        for features in (alike, near)
-    )
+    bilateral: Filter | None = None
+    if bilateral_sxy is not None:
+        features = bilateral_features(as_array(image), bilateral_sxy, bilateral_srgb)
+        bilateral = Normalized(_filter(features, image, accuracy, epsilon, threads), normalization)
+    gaussian: Filter | None = None
+    if gaussian_sxy is not None:
+        gaussian = Normalized(_grid_gaussian(image, gaussian_sxy, epsilon, threads), normalization)
     cheaper: Callable[[], Engine] | None = None
     if not is_tensor(image):
         cheaper = functools.partial(
@@ -104,6 +104,20 @@ def _filter(features: Any, image: Any, accuracy: Accuracy, epsilon: float, threa
     from segfield.crf.filters.lattice_torch import TorchLatticeFilter
 
     return TorchLatticeFilter(on_device, fine=accuracy == "fine")
+
+
+def _grid_gaussian(image: Any, sxy: Number, epsilon: float, threads: int | None) -> Filter:
+    """The Gaussian of position, exactly."""
+    shape = (int(image.shape[1]), int(image.shape[2]))
+    if not is_tensor(image):
+        from segfield.crf.filters.tiled import TiledFilter
+
+        tiled: Filter = TiledFilter(position_features(shape, sxy), epsilon=epsilon, threads=threads)
+        return tiled
+    from segfield.crf.filters.gaussian_torch import TorchGridGaussian
+
+    products: Filter = TorchGridGaussian(shape, sxy, image.device, namespace(image).float32)
+    return products
 
 
 class FilterEngine:
@@ -134,7 +148,8 @@ class FilterEngine:
         cheap_start: bool = False,
     ) -> Any:
         start, early = None, 0
-        if cheap_start and self._cheaper is not None and not (damping or tolerance):
+        each_its_own = any(np.ndim(given) == 3 for given in (bilateral_weight, gaussian_weight, compatibility))
+        if cheap_start and self._cheaper is not None and not (damping or tolerance or each_its_own):
             early = cheap_iterations(iterations, True, unary.shape[0], unary.shape[1:])
         if early and self._cheaper is not None:
             start = _rows(

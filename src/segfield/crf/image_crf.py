@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,9 @@ from segfield.crf.threads import together
 from segfield.errors import DataError
 
 Bandwidth = float | Sequence[float] | None
+
+Weight = float | Sequence[Any]
+"""Of a kernel: one number, K of them, (K, K) with a row for the class that receives, or (T, K, K) for each iteration."""
 
 _NO_CLASS = 1e30  # the unary of channels that are no class
 
@@ -93,8 +97,8 @@ class ImageCRF:
         self,
         unary: Array,
         *,
-        bilateral_weight: float | Sequence[float] = 0.0,
-        gaussian_weight: float | Sequence[float] = 0.0,
+        bilateral_weight: Weight = 0.0,
+        gaussian_weight: Weight = 0.0,
         compatibility: Array | None = None,
         iterations: int = 10,
         damping: float = 0.0,
@@ -106,8 +110,8 @@ class ImageCRF:
 
         Args:
             unary: (K, H, W) energies, −log probability.
-            bilateral_weight, gaussian_weight: of the kernels, one number or K.
-            compatibility: (K, K) energies µ of neighbours' labels; Potts, −1 on the diagonal, by default.
+            bilateral_weight, gaussian_weight: of the kernels, one number, K, (K, K), or (T, K, K) for each iteration.
+            compatibility: (K, K) energies µ of neighbours' labels, or (T, K, K); Potts, −1 on the diagonal, by default.
             iterations: at most so many.
             damping: share of the last probabilities that stays, 0 … 1.
             tolerance: stop when no probability changes by more; 0 never stops.
@@ -128,7 +132,8 @@ class ImageCRF:
         classes, stride = len(unary), lanes_for(len(unary))
         model = _model(classes, stride, bilateral_weight, gaussian_weight, compatibility, damping, tolerance)
         early = 0
-        if cheap_start and start is None and not (damping or tolerance):
+        each_its_own = model.tables.size > 2 * classes * stride
+        if cheap_start and start is None and not (damping or tolerance or each_its_own):
             early = cheap_iterations(iterations, self._fine, classes, self.shape)
         if early and self._fine:
             start = self._plain().run(
@@ -247,20 +252,34 @@ def _half(sxy: Bandwidth) -> Bandwidth:
 
 
 def _model(
-    classes: int, stride: int, bilateral_weight: float | Sequence[float], gaussian_weight: float | Sequence[float],
-    compatibility: Array | None, damping: float, tolerance: float,
+    classes: int, stride: int, bilateral_weight: Weight, gaussian_weight: Weight, compatibility: Array | None,
+    damping: float, tolerance: float,
 ) -> Model:  # fmt: skip
-    padded = []
-    for weight in (bilateral_weight, gaussian_weight):
-        row = np.zeros(stride, np.float32)
-        row[:classes] = weight
-        padded.append(row)
-    transposed = NOTHING
-    if compatibility is not None:
-        table = np.zeros((classes, stride), np.float32)
-        table[:, :classes] = np.asarray(compatibility, np.float32).T
-        transposed = table.reshape(-1)
-    careful = compatibility is not None or bool(min(padded[0].min(), padded[1].min()) < 0)
+    weights = [np.asarray(weight, np.float32) for weight in (bilateral_weight, gaussian_weight)]
+    padded = np.zeros((2, stride), np.float32)
+    tables = NOTHING
+    if compatibility is None and max(weight.ndim for weight in weights) < 2:
+        for row, weight in zip(padded, weights):
+            row[:classes] = weight
+    else:
+        tables = _tables(classes, stride, weights, compatibility)
+        padded[:, :classes] = [[np.any(weight)] for weight in weights]  # which kernels are on
+    careful = tables.size > 0 or bool(padded.min() < 0)
     return Model(
-        NOTHING, classes, padded[0], padded[1], transposed, careful, np.float32(damping), np.float32(tolerance)
+        NOTHING, classes, padded[0], padded[1], tables, careful, np.float32(damping), np.float32(tolerance), False
     )
+
+
+def _tables(classes: int, stride: int, weights: Sequence[Array], compatibility: Array | None) -> Array:
+    """Cᵀ = (µ W)ᵀ of either kernel, for each iteration where any of them is: (S·2·K·stride,), as `Model.tables`."""
+    energy = -np.eye(classes, dtype=np.float32) if compatibility is None else np.asarray(compatibility, np.float32)
+    products = []
+    for weight in weights:
+        full = weight if weight.ndim > 1 else np.diag(np.broadcast_to(weight, (classes,)))
+        product = energy @ full
+        products.append(product if product.ndim == 3 else product[None])
+    sets = max(len(product) for product in products)
+    tables = np.zeros((sets, 2, classes, stride), np.float32)
+    for kernel, product in enumerate(products):
+        tables[:, kernel, :, :classes] = product.swapaxes(1, 2)
+    return tables.reshape(-1)

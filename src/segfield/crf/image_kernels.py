@@ -96,7 +96,7 @@ def scratch(columns: int, stride: int, position: Position) -> Scratch:
     """One thread's own lines."""
     line = ((columns + 1) // 2 if position.halved else columns) * stride
     return Scratch(
-        aligned(columns * stride), aligned(stride), aligned(line), aligned(3 * line if position.halved else stride),
+        aligned(columns * stride), aligned(2 * stride), aligned(line), aligned(3 * line if position.halved else stride),
         np.full(3, -1, np.int64), aligned(line), NOTHING,
     )  # fmt: skip
 

@@ -27,10 +27,13 @@ def run_band(part: int, bounds: Array, columns: int, iterations: int, appearance
     rows, new_rows, lines, new_lines = work.rows, work.new_rows, work.lines, work.new_lines
     change: Scalar = np.float32(0)
     done = 0
+    set_size = 2 * model.classes * stride
+    sets = model.tables.size // set_size
     for iteration in range(iterations + 1):
         done = iteration
         last = iteration == iterations
-        change = update_band(part, bounds, columns, iteration == 0, last, appearance, position, model, work, own, rows,
+        table_at = max(iteration - 1, 0) * set_size if sets > 1 else 0
+        change = update_band(part, bounds, columns, iteration == 0, last, table_at, appearance, position, model, work, own, rows,
                              lines, new_rows, new_lines, lanes, stride)  # fmt: skip
         if work.kept.size > 0:
             work.changes[part * 8] = change
@@ -50,9 +53,9 @@ def run_band(part: int, bounds: Array, columns: int, iterations: int, appearance
 
 
 @compiled_inner
-def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool, appearance: Appearance,
-                position: Position, model: Model, work: Workspace, own: Scratch, rows: Array, lines: Array,
-                new_rows: Array, new_lines: Array, lanes: Width, stride: int) -> Scalar:  # fmt: skip
+def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool, table_at: int,
+                appearance: Appearance, position: Position, model: Model, work: Workspace, own: Scratch, rows: Array,
+                lines: Array, new_rows: Array, new_lines: Array, lanes: Width, stride: int) -> Scalar:  # fmt: skip
     """One mean-field update of a band's lines, and their new sums where another update follows. Returns the change."""
     begin, end = bounds[part] * columns, bounds[part + 1] * columns
     has_position = position.taps_x.size > 0
@@ -69,9 +72,9 @@ def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool,
             row = appearance.first_row[part]
             clear_rows(new_rows, row + appearance.touched[block], row + appearance.touched[block + 1], lanes, stride)
             cleared += BLOCK
-        line_change = update_line(first, columns, start, model, appearance, position, rows, own.smooth,
+        line_change = update_line(first, columns, start, model, table_at, appearance, position, rows, own.smooth,
                                   own.nothing if last else new_rows, work.kept, work.start,
-                                  work.start_halved, own.message, own.line, lanes, stride)  # fmt: skip
+                                  work.start_halved, own.messages, own.line, lanes, stride)  # fmt: skip
         change = max(change, line_change)
         if last:
             if work.kept.size == 0:

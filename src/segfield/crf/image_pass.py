@@ -67,12 +67,12 @@ def appearance_row(rows: Array, appearance: Appearance, pixel: int, last: int, l
 
 
 @compiled_inner
-def mixed(messages: Row, model: Model, scratch: Array, lanes: Width, stride: int) -> Row:
-    """−µ·messages."""
-    store(scratch, 0, messages)
+def mixed(messages: Array, tables: Array, at: int, classes: int, lanes: Width, stride: int) -> Row:
+    """−Σ_k C_k m_k of the bilateral and the Gaussian kernel's messages (2·stride,), with the tables at `at` of `tables`."""
     energy = broadcast(np.float32(0), lanes)
-    for k in range(model.classes):
-        energy = scale_add(-item(scratch, k), load(model.compatibility, k * stride, lanes), energy)
+    for k in range(classes):
+        energy = scale_add(-item(messages, k), load(tables, at + k * stride, lanes), energy)
+        energy = scale_add(-item(messages, stride + k), load(tables, at + (classes + k) * stride, lanes), energy)
     return energy
 
 
@@ -86,20 +86,21 @@ def softmax(row: Row, careful: bool, lanes: Width) -> Row:
 
 
 @compiled_lean
-def update_line(first: int, columns: int, start: bool, model: Model, appearance: Appearance, position: Position,
-                rows: Array, smooth: Array, new_rows: Array, kept: Array, given: Array, halved: bool,
+def update_line(first: int, columns: int, start: bool, model: Model, table_at: int, appearance: Appearance,
+                position: Position, rows: Array, smooth: Array, new_rows: Array, kept: Array, given: Array, halved: bool,
                 scratch: Array, line: Array, lanes: Width, stride: int) -> Scalar:  # fmt: skip
     """Update the pixels first … first + columns − 1.
 
     Args:
         start: the first time, when there are no messages yet.
+        table_at: where in the model's tables those of this iteration begin.
         rows: the lattice's sums of the last probabilities.
         smooth: the position kernel's sums along this line, see `position_row`.
         new_rows: to which the new probabilities are added; empty where no further update follows.
         kept: the last probabilities of all pixels, for damping and tolerance; or empty.
         given: probabilities of all pixels to start with; empty for softmax(−U).
         halved: `given` is of half the lines and columns.
-        scratch: (stride,).
+        scratch: (2·stride,).
         line: (columns·stride,) out: the new probabilities.
 
     Returns:
@@ -108,7 +109,8 @@ def update_line(first: int, columns: int, start: bool, model: Model, appearance:
     corners = 0 if start else appearance.corners
     new_corners = appearance.corners if new_rows.size > 0 else 0
     has_position = position.taps_x.size > 0 and not start
-    mixes = model.compatibility.size > 0 and not start
+    mixes = model.tables.size > 0 and not start
+    compares = model.damping > 0 or model.tolerance > 0  # else what is kept may be memory not yet written
     half_width = (columns + 1) // 2
     given_first = first // columns // 2 * half_width if halved else first
     appearance_weight, position_weight = load(model.appearance_weight, 0, lanes), load(model.position_weight, 0, lanes)
@@ -116,24 +118,27 @@ def update_line(first: int, columns: int, start: bool, model: Model, appearance:
     change = zero
     for x in range(columns):
         pixel = first + x
-        energy = zero if mixes else subtract(zero, load(model.unary, pixel * stride, lanes))
+        energy = subtract(zero, load(model.unary, pixel * stride, lanes))
+        near, similar = zero, zero
         if has_position:
             near = position_row(smooth, position.halved, item(position.after, pixel), x, half_width, lanes, stride)
-            energy = multiply_add(position_weight, near, energy)
         if corners > 0:
             similar = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
-            weight = multiply(appearance_weight, broadcast(item(appearance.after, pixel), lanes))
-            energy = multiply_add(weight, similar, energy)
+            similar = multiply(similar, broadcast(item(appearance.after, pixel), lanes))
         if mixes:
-            energy = subtract(mixed(energy, model, scratch, lanes, stride), load(model.unary, pixel * stride, lanes))
+            store(scratch, 0, similar)
+            store(scratch, stride, near)
+            energy = add(energy, mixed(scratch, model.tables, table_at, model.classes, lanes, stride))
+        else:
+            energy = multiply_add(appearance_weight, similar, multiply_add(position_weight, near, energy))
         updated = (
             load(given, (given_first + (x // 2 if halved else x)) * stride, lanes)
             if start and given.size > 0
-            else softmax(energy, model.careful, lanes)
+            else (energy if model.raw else softmax(energy, model.careful, lanes))
         )
         if kept.size > 0:
-            before = load(kept, pixel * stride, lanes)
-            if not start:
+            if not start and compares:
+                before = load(kept, pixel * stride, lanes)
                 updated = scale_add(model.damping, subtract(before, updated), updated)
                 change = maximum(change, maximum(subtract(before, updated), subtract(updated, before)))
             store(kept, pixel * stride, updated)

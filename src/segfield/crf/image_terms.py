@@ -39,16 +39,23 @@ class Position(NamedTuple):
 
 
 class Model(NamedTuple):
-    """Unary and pairwise terms for K classes in rows of `stride` channels."""
+    """Unary and pairwise terms for K classes in rows of `stride` channels.
+
+    Either a weight for each class, which receives from its own kind alone, or tables: a neighbour's class m adds C_lm to the
+    energy of class l.
+    """
 
     unary: Array  # (N·stride,) float32: U above its lowest, and very high beyond the last class
     classes: int
     appearance_weight: Array  # (stride,) float32
     position_weight: Array  # (stride,) float32
-    compatibility: Array  # (K·stride,) float32: µᵀ, or empty for Potts
+    tables: (
+        Array  # (S·2·K·stride,) float32: Cᵀ of the bilateral and the Gaussian kernel, S 1 or the iterations; or empty
+    )
     careful: bool  # messages may be negative, so the largest −U − message may lie far below 0
     damping: Scalar
     tolerance: Scalar
+    raw: bool  # give −U − messages, not its softmax
 
 
 class Workspace(NamedTuple):
@@ -71,7 +78,7 @@ class Scratch(NamedTuple):
     """One thread's own lines."""
 
     line: Array  # (W·stride,) probabilities
-    message: Array  # (stride,)
+    messages: Array  # (2·stride,) of either kernel
     smooth: Array  # (W or w, times stride): the position kernel's sums along a line
     across: Array  # (3·w·stride,): half-resolution lines already smoothed …
     across_at: Array  # (3,) … and which they are

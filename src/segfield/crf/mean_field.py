@@ -24,7 +24,8 @@ class Kernel:
 
     Args:
         filter: K·v, normalised or not; see `segfield.crf.filters.filter`.
-        weight: a number; (K,) one for each class; or (K, K), where row l says what class l receives from every class.
+        weight: a number; (K,) one for each class; (K, K), where row l says what class l receives from every class; or
+            (T, K, K), such a table for each iteration.
     """
 
     filter: Filter
@@ -61,8 +62,9 @@ def mean_field(
     Args:
         unary: (N, K) energies −log p; +inf forbids a class. Filters of a batch take (B, N, K).
         kernels: the pairwise terms; none gives softmax(−U).
-        compatibility: µ (K, K), positive = penalty; None is Potts, −identity: a reward for the same class, as the reference
-            code has it. A constant added to all classes of a pixel changes nothing, so this equals the penalty [l ≠ l'].
+        compatibility: µ (K, K), or (T, K, K) for each iteration; positive = penalty; None is Potts, −identity: a reward
+            for the same class, as the reference code has it. A constant added to all classes of a pixel changes nothing, so
+            this equals the penalty [l ≠ l'].
         iterations: the most to do.
         damping: share of the old Q that is kept, 0 ≤ damping < 1. The fixed point stays the same; oscillation fades.
         tolerance: stop when no probability changed by more than this in an iteration; 0 never stops early.
@@ -79,16 +81,18 @@ def mean_field(
         raise SettingError(f"mean_field: damping is {damping}; give a share of the old value, 0 ≤ damping < 1")
     if not tolerance >= 0:
         raise SettingError(f"mean_field: tolerance is {tolerance}; give a largest change of probability, 0 or more")
-    weights = [_matching(kernel.weight, unary, classes, "a kernel's weight") for kernel in kernels]
-    penalty = None if compatibility is None else _matching(compatibility, unary, classes, "compatibility")
+    weights = [_matching(kernel.weight, unary, classes, iterations, "a kernel's weight") for kernel in kernels]
+    penalty = None if compatibility is None else _matching(compatibility, unary, classes, iterations, "compatibility")
 
     probabilities = _softmax(-unary) if start is None else start
     zero = 0 * probabilities  # without kernels there are no messages
     change = 0.0
     for iteration in range(1, iterations + 1):
         filtered = [kernel.filter(probabilities) for kernel in kernels]
-        messages = sum((_weighted(m, weight) for m, weight in zip(filtered, weights, strict=True)), zero)
-        pairwise = -messages if penalty is None else _weighted(messages, penalty)
+        messages = sum(
+            (_weighted(m, _of(weight, iteration)) for m, weight in zip(filtered, weights, strict=True)), zero
+        )
+        pairwise = -messages if penalty is None else _weighted(messages, _of(penalty, iteration))
         updated = _softmax(-unary - pairwise)
         if damping:
             updated = (1 - damping) * updated + damping * probabilities
@@ -126,7 +130,7 @@ def _check_energies(unary: Array, kernels: Sequence[Kernel], start: Array | None
     return int(classes)
 
 
-def _matching(given: Array, unary: Array, classes: int, name: str) -> Array:
+def _matching(given: Array, unary: Array, classes: int, iterations: int, name: str) -> Array:
     """A number, vector or matrix in the unary's array type, precision and device; gradients go through."""
     if isinstance(unary, np.ndarray):
         array: Array = np.asarray(given, dtype=unary.dtype)
@@ -134,11 +138,18 @@ def _matching(given: Array, unary: Array, classes: int, name: str) -> Array:
         array = given.to(unary)
     else:
         array = unary.new_tensor(given)
-    allowed = [(classes, classes)] if name == "compatibility" else [(), (classes,), (classes, classes)]
-    if tuple(array.shape) not in allowed:
-        wanted = "(K, K)" if name == "compatibility" else "a number, (K,) or (K, K)"
-        raise SettingError(f"mean_field: {name} has the shape {tuple(array.shape)}; give {wanted} with K = {classes}")
+    tables = [(classes, classes), (iterations, classes, classes)]
+    if tuple(array.shape) not in (tables if name == "compatibility" else [(), (classes,), *tables]):
+        wanted = "(K, K) or (T, K, K)" if name == "compatibility" else "a number, (K,), (K, K) or (T, K, K)"
+        raise SettingError(
+            f"mean_field: {name} has the shape {tuple(array.shape)}; give {wanted} with K = {classes}, T = {iterations}"
+        )
     return array
+
+
+def _of(tables: Array, iteration: int) -> Array:
+    """What counts in an iteration (the first is 1): tables (T, K, K) have one for each."""
+    return tables[iteration - 1] if tables.ndim == 3 else tables
 
 
 def _weighted(messages: Array, weight: Array) -> Array:

@@ -12,8 +12,13 @@ from segfield.crf.filters.filter import Normalization
 from segfield.errors import SettingError, did_you_mean
 
 Number = float | tuple[float, ...]
-"""One value; or one for each class (weights), band (colour bandwidth) or axis x, y (bandwidth in pixels)."""
+"""One value; or one for each band (colour bandwidth) or axis x, y (bandwidth in pixels)."""
 
+Table = tuple[tuple[float, ...], ...] | tuple[tuple[tuple[float, ...], ...], ...]
+"""(K, K); or (T, K, K), one for each iteration."""
+
+Weight = Number | Table
+"""One value, one for each class, or a table."""
 
 LEAST_BANDWIDTH = 0.001  # features beyond this are too large for float32 to tell neighbours apart
 
@@ -46,22 +51,54 @@ def check_axes(name: str, value: Any) -> None:
 
 
 def check_weight(name: str, value: Any) -> None:
-    """Raise SettingError unless `value` is a finite number, or a tuple of them, one a class."""
-    for entry in value if isinstance(value, tuple) and value else (value,):
-        if not _is_number(entry):
-            raise SettingError(f"{name} is {value!r}; give a number, or one a class; 0 leaves the kernel out")
+    """Raise SettingError unless `value` is a finite number, one a class, or a table of them or one for each iteration."""
+    if not is_table(value) and _shape(value) not in ((), (_length(value),)):
+        raise SettingError(
+            f"{name} is {_shortened(value)}; give a number, one a class, or a table (K, K): row l tells what class l "
+            "receives from every class; 0 leaves the kernel out"
+        )
 
 
 def check_compatibility(value: Any) -> None:
-    """Raise SettingError unless `value` is None or a square matrix of finite numbers."""
-    if value is None:
-        return
-    square = isinstance(value, tuple) and all(isinstance(row, tuple) and len(row) == len(value) for row in value)
-    if not square or not value or not all(_is_number(entry) for row in value for entry in row):
+    """Raise SettingError unless `value` is None or a square matrix of finite numbers, or one for each iteration."""
+    if value is not None and not is_table(value):
         raise SettingError(
             "compatibility must be a square table of numbers, one row and one column a class: entry (a, b) is added to "
             "the energy of class a where a neighbour has class b; None rewards the same class (Potts)"
         )
+
+
+def is_table(value: Any) -> bool:
+    """Whether nested tuples are a (K, K) table of finite numbers, or several, (T, K, K)."""
+    shape = _shape(value)
+    return shape is not None and len(shape) in (2, 3) and shape[-1] == shape[-2]
+
+
+def check_fits_iterations(name: str, value: Any, iterations: int) -> None:
+    """Raise SettingError if tables for each iteration are not as many as iterations."""
+    shape = _shape(value)
+    if shape is not None and len(shape) == 3 and shape[0] != iterations:
+        raise SettingError(
+            f"{name} has tables for {shape[0]} iterations, but iterations is {iterations}; give one table, or one for each"
+        )
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """() of a finite number, (K,) of a tuple of them and so on; None where parts differ or are no numbers."""
+    if not isinstance(value, tuple):
+        return () if _is_number(value) else None
+    shapes = {_shape(entry) for entry in value}
+    inner = shapes.pop() if len(shapes) == 1 else None
+    return None if inner is None else (len(value), *inner)
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, tuple) else 0
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
@@ -91,10 +128,11 @@ def check_normalization(value: Any) -> None:
 
 def check_fits_classes(name: str, value: Any, classes: int) -> None:
     """Raise SettingError unless a tuple has one entry a class."""
-    if isinstance(value, tuple) and len(value) != classes:
-        what = "rows" if name == "compatibility" else "values"
+    shape = _shape(value)
+    if shape and shape[-1] != classes:
+        what = "rows" if len(shape) > 1 else "values"
         raise SettingError(
-            f"{name} has {len(value)} {what}, but there are {classes} classes; give one a class, in their order"
+            f"{name} has {shape[-1]} {what}, but there are {classes} classes; give one a class, in their order"
         )
 
 
@@ -103,7 +141,7 @@ def widest(*bandwidths: Number | None) -> float:
     return max((float(np.max(width)) for width in bandwidths if width is not None), default=0.0)
 
 
-def is_zero(weight: Number) -> bool:
+def is_zero(weight: Weight) -> bool:
     """Whether a weight, or every class's, is 0."""
     return not np.any(weight)
 

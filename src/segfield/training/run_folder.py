@@ -67,7 +67,10 @@ class RunFolder:
     def _check_same(self, recipe: Recipe) -> None:
         try:
             before = _flat(yaml.safe_load(self.recipe.read_text(encoding="utf-8")))
-            before = {**_flat(_plain(Recipe(data="").as_dict())), **before}  # settings newer than the run are as they were
+            before = {
+                **_flat(_plain(Recipe(data="").as_dict())),
+                **before,
+            }  # settings newer than the run are as they were
         except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
             raise FileFormatError(
                 f"{self.recipe} is damaged, so it cannot be told whether this is the same run; "

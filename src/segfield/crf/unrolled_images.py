@@ -1,0 +1,83 @@
+"""The image engine as a function of torch with gradients: a batch of images on the CPU, several at once.
+
+What `mean_field_gradient` does for any filters, three to four times faster, and without gradients to features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from segfield.classes import Array
+from segfield.crf.image_crf import ImageCRF
+from segfield.crf.image_unrolled import UnrolledImage
+from segfield.crf.threads import usable_threads
+
+Build = Callable[[Array, int | None], ImageCRF]
+"""Image (C, H, W) and how many threads it may use → its kernels."""
+
+Result = TypeVar("Result")
+
+
+def unrolled_images(
+    images: Tensor, scores: Tensor, bilateral: Tensor, gaussian: Tensor, build: Build, iterations: int
+) -> Tensor:
+    """X after the last iteration of X ← U − C_b K̂_b Q − C_s K̂_s Q, Q = softmax(X), from X = U.
+
+    Args:
+        images: (B, C, H, W) CPU tensor; no gradient flows to it.
+        scores: U (B, K, H, W) float32.
+        bilateral, gaussian: (S, K, K) tables C; S is 1, or the number of iterations.
+        build: makes an image's kernels.
+        iterations: T, 1 or more.
+
+    Returns:
+        (B, K, H, W) float32.
+    """
+    found: Tensor = _UnrolledImages.apply(scores, bilateral, gaussian, images.detach(), build, iterations)
+    return found
+
+
+class _UnrolledImages(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, scores: Tensor, bilateral: Tensor, gaussian: Tensor, images: Tensor, build: Build, iterations: int
+    ) -> Tensor:
+        pixels, planes = images.numpy(), scores.detach().contiguous().numpy()
+        near, alike = gaussian.detach().numpy(), bilateral.detach().numpy()
+        keep = any(ctx.needs_input_grad[:3])
+
+        def one(index: int, threads: int | None) -> tuple[UnrolledImage, Array]:
+            unrolled = UnrolledImage(build(pixels[index], threads), planes[index], alike, near, iterations, keep)
+            return unrolled, unrolled.forward()
+
+        done = _several(one, len(pixels))
+        ctx.unrolled = [unrolled for unrolled, _ in done] if keep else []
+        return torch.stack([torch.from_numpy(found) for _, found in done])
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator,unused-ignore]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        planes = gradient.contiguous().numpy()
+        unrolled: Sequence[UnrolledImage] = ctx.unrolled
+        found = _several(lambda index, _: unrolled[index].backward(planes[index]), len(unrolled))
+        ctx.unrolled = []
+        to_scores = torch.stack([torch.from_numpy(part) for part, _, _ in found])
+        to_bilateral, to_gaussian = (
+            torch.stack([torch.from_numpy(part[n]) for part in found]).sum(dim=0) for n in (1, 2)
+        )
+        return to_scores, to_bilateral, to_gaussian, None, None, None
+
+
+def _several(work: Callable[[int, int | None], Result], count: int) -> list[Result]:
+    """work(0, threads), work(1, threads) …: an image a thread where there are enough, else all threads for each."""
+    threads = usable_threads()
+    if count < threads or threads == 1:
+        return [work(index, None) for index in range(count)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda index: work(index, 1), range(count)))

@@ -8,7 +8,7 @@ import pytest
 from segfield.crf.edge_aware import GuidedFilter
 from segfield.data.dataset import Sample
 from segfield.errors import DataError, SettingError
-from segfield.evaluation.confusion import ConfusionMatrix
+from segfield.evaluation.evaluator import Evaluator
 from segfield.inference.image import plan_for, predict_image
 from segfield.inference.memory import NetworkBytes, peak_bytes
 from segfield.inference.refining import refine_segmentation
@@ -116,17 +116,19 @@ class Labelled:
 
 
 def test_evaluation_scores_the_refined_and_counts_the_unrefined():
-    unrefined = ConfusionMatrix(3, 255)
     segmenter = FakeSegmenter(pixelwise, refiner=Confident())
+    unrefined = Evaluator(segmenter.classes)
     evaluation, gallery = evaluate_segmenter(segmenter, Labelled(), unrefined=unrefined, worst=1)
     alone, _ = evaluate_segmenter(segmenter, Labelled(), refine="off", worst=0)
-    assert (unrefined.counts == alone.confusion).all()
+    assert (unrefined.result().confusion == alone.confusion).all()
     assert evaluation.confusion[1].tolist() == [0, 900, 0] and alone.confusion[1].tolist() == [0, 0, 900]
     assert (gallery[0][3][:10] == 1).all()
     assert evaluation.calibration is not None and evaluation.calibration.pixels == 1200
 
 
 def test_without_a_refiner_nothing_is_counted_twice():
-    unrefined = ConfusionMatrix(3, 255)
-    evaluate_segmenter(FakeSegmenter(pixelwise), Labelled(), unrefined=unrefined)
-    assert unrefined.counts.sum() == 0
+    segmenter = FakeSegmenter(pixelwise)
+    unrefined = Evaluator(segmenter.classes)
+    evaluate_segmenter(segmenter, Labelled(), unrefined=unrefined)
+    with pytest.raises(DataError):
+        unrefined.result()

@@ -60,9 +60,9 @@ def evaluate(
     from segfield.crf.refiner import chosen_refiner, describe_refiner
     from segfield.data.files import write_text
     from segfield.data.formats import open_dataset
-    from segfield.evaluation.confusion import ConfusionMatrix
+    from segfield.evaluation.evaluator import Evaluator
+    from segfield.evaluation.refinement import Refinement
     from segfield.evaluation.report import write_report
-    from segfield.evaluation.scores import scores_from_confusion
     from segfield.inference.devices import set_threads
     from segfield.inference.scoring import check_same_classes, evaluate_segmenter, report_facts
     from segfield.segmenter import Segmenter
@@ -84,7 +84,7 @@ def evaluate(
     chosen = dataset if split == "all" else dataset.split(split)
     check_same_classes(loaded, chosen)
     refiner = chosen_refiner(refine, loaded.refiner)
-    unrefined = ConfusionMatrix(len(loaded.classes), loaded.classes.ignored_id)
+    unrefined = Evaluator(loaded.classes, boundaries=boundaries, calibration=False)
     folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to shows before the work, not after it
     evaluation, gallery = evaluate_segmenter(
         loaded,
@@ -101,9 +101,10 @@ def evaluate(
     )
     console.print(evaluation.scores.table(), highlight=False)
     facts = report_facts(seed=None, data_hash=None, data=data, split=split)
-    alone = None
+    refinement = None
     if refiner is not None:
-        alone = scores_from_confusion(unrefined.counts, loaded.classes.names)
+        refinement = Refinement(unrefined.result(), evaluation)
+        alone = refinement.before.scores
         facts["refiner"] = describe_refiner(refiner)
         facts["mIoU without the refiner"] = f"{100 * alone.mean_iou:.2f}"
         console.print(
@@ -112,11 +113,13 @@ def evaluate(
             highlight=False,
             soft_wrap=True,
         )
+        console.print(refinement.sentence(), highlight=False, soft_wrap=True)
     recipe = dict(loaded.facts.get("recipe", {}))
-    write_report(folder / "report.html", evaluation, curves=None, gallery=gallery, recipe=recipe, facts=facts)
+    write_report(folder / "report.html", evaluation, gallery=gallery, recipe=recipe, facts=facts, refinement=refinement)
     scores = {"segmenter": segmenter, "facts": facts, **evaluation.as_dict()}
-    if alone is not None:
-        scores["unrefined"] = alone.as_dict()
+    if refinement is not None:
+        scores["unrefined"] = refinement.before.scores.as_dict()
+        scores["refinement"] = refinement.as_dict()
     write_text(folder / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     console.print(
         f"mIoU {100 * evaluation.scores.mean_iou:.2f} over {len(evaluation.images)} images of '{split}': "

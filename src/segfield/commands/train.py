@@ -51,16 +51,36 @@ def train(recipe: Recipe) -> Run:
         console.print(f"{folder.path} is finished already; its report is {folder.report}", highlight=False)
         return run
     segmenter = Segmenter.load(folder.segmenter, device=recipe.device)
-    evaluation, gallery = evaluate_segmenter(segmenter, fitted.val, console=console)
+    from segfield.evaluation.evaluator import Evaluator
+    from segfield.evaluation.refinement import Refinement
     from segfield.evaluation.report import write_report
+
+    unrefined = Evaluator(segmenter.classes, calibration=False)
+    evaluation, gallery = evaluate_segmenter(segmenter, fitted.val, unrefined=unrefined, console=console)
+    refinement = None
+    if segmenter.refiner is not None:
+        refinement = Refinement(unrefined.result(), evaluation)
+        console.print(refinement.sentence(), highlight=False, soft_wrap=True)
+        if refinement.hurts:
+            segmenter.refiner = None
+            segmenter.save(folder.segmenter)
+            evaluation, gallery = evaluate_segmenter(segmenter, fitted.val, console=console)
+            console.print("the CRF hurts on the validation split, so the segmenter is without it", highlight=False)
 
     facts = report_facts(
         seed=recipe.seed, data_hash=fitted.measured.hash, data=recipe.data, split=fitted.val.split_name
     )
     write_report(
-        folder.report, evaluation, curves=fitted.counters.rows, gallery=gallery, recipe=recipe.as_dict(), facts=facts
+        folder.report,
+        evaluation,
+        curves=fitted.counters.rows,
+        gallery=gallery,
+        recipe=recipe.as_dict(),
+        facts=facts,
+        refinement=refinement,
     )
-    folder.write_scores({"facts": facts, **evaluation.as_dict()})
+    changed = {} if refinement is None else {"refinement": {**refinement.as_dict(), "switched off": refinement.hurts}}
+    folder.write_scores({"facts": facts, **evaluation.as_dict(), **changed})
     scores = evaluation.scores
     console.print(
         f"validation mIoU {100 * scores.mean_iou:.2f}, pixel accuracy {100 * scores.pixel_accuracy:.2f}: "

@@ -87,6 +87,25 @@ def trimap_curves(boundaries: Boundaries, mean_iou: float) -> str:
     return as_svg(figure)
 
 
+def trimap_before_after(before: Boundaries, after: Boundaries) -> str:
+    """mIoU within w pixels of a boundary between classes, and about void: the classifier alone, and with the CRF."""
+    figure = new_figure(4.6, 3.0)
+    axes = figure.add_subplot()
+    for values, colour, label, dashes in (
+        (after.trimap, BLUE, "with the CRF", "-"),
+        (before.trimap, ORANGE, "classifier alone", "-"),
+        (after.void_trimap, BLUE, "with the CRF, about void", (0, (2, 2))),
+        (before.void_trimap, ORANGE, "classifier alone, about void", (0, (2, 2))),
+    ):
+        if np.isfinite(values).any():
+            axes.plot(before.widths, 100 * values, color=colour, lw=1.8, ls=dashes, label=label)
+    axes.set_xlim(0, before.widths[-1] + 1)
+    if axes.lines:
+        axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="lower right")
+    dress(axes, x="band width w, pixels", y="mIoU, %")
+    return as_svg(figure)
+
+
 def reliability(calibration: Calibration) -> str:
     """Accuracy by confidence, the gap to the diagonal, and below how many pixels each bin holds."""
     bins = calibration.counts.size

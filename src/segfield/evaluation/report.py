@@ -18,6 +18,7 @@ from segfield.evaluation import plots
 from segfield.evaluation.confusion import confusion_matrix
 from segfield.evaluation.evaluator import Evaluation
 from segfield.evaluation.pictures import pictures
+from segfield.evaluation.refinement import Refinement
 from segfield.evaluation.scores import mean_iou_from_tally, ratio, tally
 
 GalleryRow = tuple[str, Array, Array, Array]
@@ -32,6 +33,7 @@ def write_report(
     gallery: Sequence[GalleryRow] = (),
     recipe: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
+    refinement: Refinement | None = None,
 ) -> None:
     """Write the report as one self-contained HTML file, atomically.
 
@@ -42,12 +44,14 @@ def write_report(
         gallery: the images to show, worst first.
         recipe: of the run, shown as YAML.
         facts: versions, seed, data hash, commit and the like, shown as a table.
+        refinement: what a refiner changed, where there was one.
 
     Raises:
         DataError: if a gallery row's sizes differ.
         SegfieldError: if the file cannot be written.
     """
-    write_text(path, report_html(evaluation, curves=curves, gallery=gallery, recipe=recipe, facts=facts))
+    page = report_html(evaluation, curves=curves, gallery=gallery, recipe=recipe, facts=facts, refinement=refinement)
+    write_text(path, page)
 
 
 def report_html(
@@ -57,12 +61,14 @@ def report_html(
     gallery: Sequence[GalleryRow] = (),
     recipe: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
+    refinement: Refinement | None = None,
 ) -> str:
     """The page that `write_report` writes, with the same arguments."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("segfield.evaluation"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = percent
+    environment.filters["points"] = lambda value: f"{100 * value:+.2f}"
     facts = {key: value for key, value in (facts or {}).items() if value not in (None, "")}
     return environment.get_template("report.html.j2").render(
         evaluation=evaluation,
@@ -71,7 +77,8 @@ def report_html(
         cards=_cards(evaluation),
         remarks=_remarks(evaluation),
         class_rows=_class_rows(evaluation),
-        figures={name: Markup(drawing) for name, drawing in _figures(evaluation, curves or ()).items()},
+        figures={name: Markup(drawing) for name, drawing in _figures(evaluation, curves or (), refinement).items()},
+        refinement=refinement,
         epochs=len(curves or ()),
         gallery=[_gallery_row(row, evaluation.classes) for row in gallery],
         legend=_legend(evaluation.classes),
@@ -161,7 +168,9 @@ def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _figures(evaluation: Evaluation, curves: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _figures(
+    evaluation: Evaluation, curves: Sequence[Mapping[str, Any]], refinement: Refinement | None
+) -> dict[str, str]:
     drawn = {
         "confusion": plots.confusion_picture(evaluation.confusion, evaluation.scores.names),
         "images": plots.image_histogram(evaluation.image_mean_iou),
@@ -169,6 +178,8 @@ def _figures(evaluation: Evaluation, curves: Sequence[Mapping[str, Any]]) -> dic
     }
     if evaluation.boundaries is not None:
         drawn["trimap"] = plots.trimap_curves(evaluation.boundaries, evaluation.scores.mean_iou)
+    if refinement is not None and refinement.before.boundaries is not None and refinement.after.boundaries is not None:
+        drawn["refined"] = plots.trimap_before_after(refinement.before.boundaries, refinement.after.boundaries)
     if evaluation.calibration is not None:
         drawn["reliability"] = plots.reliability(evaluation.calibration)
     return drawn

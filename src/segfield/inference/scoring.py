@@ -13,7 +13,6 @@ from segfield.classes import Array
 from segfield.crf.refiner import Refine, chosen_refiner
 from segfield.data.dataset import Dataset
 from segfield.errors import DataError
-from segfield.evaluation.confusion import ConfusionMatrix
 from segfield.evaluation.evaluator import Evaluation, Evaluator
 from segfield.inference.image import predict_image
 from segfield.inference.refining import refine_segmentation
@@ -31,7 +30,7 @@ def evaluate_segmenter(
     scales: tuple[float, ...] = (1.0,),
     tile: int | None = None,
     refine: Refine = "auto",
-    unrefined: ConfusionMatrix | None = None,
+    unrefined: Evaluator | None = None,
     boundaries: bool = True,
     calibration: bool = True,
     worst: int = 8,
@@ -43,7 +42,7 @@ def evaluate_segmenter(
         segmenter: what predicts.
         dataset: samples with labels; those without are passed over.
         flips, scales, tile, refine: of prediction.
-        unrefined: counts what the classifier alone says, where there is a refiner.
+        unrefined: counts what the classifier alone says, where there is a refiner; no probabilities are given to it.
         boundaries, calibration: measure these as well.
         worst: how many images with the lowest mIoU the gallery gets.
         console: where progress is shown.
@@ -75,7 +74,7 @@ def evaluate_segmenter(
         )
         if refiner is not None:
             if unrefined is not None:
-                unrefined.update(sample.labels, found.labels)
+                unrefined.update(sample.name, sample.labels, found.labels)
             found = refine_segmentation(found, sample.image, refiner, keep_probabilities=calibration)
         labelled = labelled or bool((sample.labels != segmenter.classes.ignored_id).any())
         evaluator.update(sample.name, sample.labels, found.labels, found.probabilities)

@@ -43,3 +43,22 @@ def to_label_grid(logits: Tensor, height: int, width: int) -> Tensor:
     if -(-height // rows) != STRIDE or -(-width // columns) != STRIDE:
         return to_every_pixel(logits, height, width)
     return logits[..., :rows, :columns]
+
+
+def from_label_grid(logits: Tensor, height: int, width: int) -> Tensor:
+    """Logits of every s-th pixel from the first (B, K, ⌈H/s⌉, ⌈W/s⌉) → (B, K, H, W): bilinear, the last repeated at the rim."""
+    rows, columns = logits.shape[-2:]
+    if (rows, columns) == (height, width):
+        return logits
+    step = max(_power_of_two(height, rows), _power_of_two(width, columns))
+    whole = resize_on_grid(logits, (rows - 1) * step + 1, (columns - 1) * step + 1)
+    beyond = (0, max(0, width - whole.shape[-1]), 0, max(0, height - whole.shape[-2]))
+    return F.pad(whole, beyond, mode="replicate")[..., :height, :width]
+
+
+def _power_of_two(fine: int, coarse: int) -> int:
+    """The least s of 1, 2, 4 … with ⌈fine/s⌉ no more than coarse."""
+    step = 1
+    while -(-fine // step) > coarse:
+        step *= 2
+    return step

@@ -26,9 +26,17 @@ from segfield.training.ema import RunningAverage
 from segfield.training.interrupt import Interrupted, StopSignals
 from segfield.training.norm import recompute_norm, whole_images
 from segfield.training.objective import Objective
-from segfield.training.processes import keep_freed_memory, leave_processes, start_fabric, worker_count
+from segfield.training.processes import (
+    gradients_held_back,
+    keep_freed_memory,
+    leave_processes,
+    on_devices,
+    start_fabric,
+    worker_count,
+)
 from segfield.training.progress import RunDisplay
 from segfield.training.recipe import Recipe, seconds
+from segfield.training.refined import Refined, build_crf
 from segfield.training.resume import load_state, save_state
 from segfield.training.run_folder import RunFolder
 from segfield.training.schedules import rate_factor
@@ -111,7 +119,12 @@ class Fit:
         )
         self.classifier = classifier.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss: CombinedLoss = build_recipe_loss(recipe, self.measured, self.train)
-        self.objective: Objective = Supervised(self.classifier, self.loss, self.scaling, recipe)
+        self.objective: Objective
+        if recipe.crf == "off":
+            self.objective = Supervised(self.classifier, self.loss, self.scaling, recipe)
+        else:
+            crf = build_crf(recipe, len(self.train.classes), self.measured.bands, self.measured.top)
+            self.objective = Refined(self.classifier, crf.to(fabric.device), self.loss, self.scaling, recipe)
         self.networks: dict[str, nn.Module] = dict(self.objective.networks)
         self.optimisers = dict(self.objective.optimisers)
         self.average = RunningAverage(self.classifier, recipe.ema) if recipe.ema else None
@@ -121,8 +134,8 @@ class Fit:
             if self.average is not None:
                 self.average.load(average)
         for name, network in self.networks.items():
-            compiled = torch.compile(network) if recipe.compile else network
-            self.objective.networks[name] = fabric.setup_module(compiled)
+            compiled: Any = torch.compile(network) if recipe.compile and name == "classifier" else network
+            self.objective.networks[name] = on_devices(fabric, compiled, name in self.objective.as_they_are)
         for name, optimiser in self.optimisers.items():
             self.objective.optimisers[name] = fabric.setup_optimizers(optimiser)
         shadow = copy.deepcopy(self.classifier) if self.average is not None else self.classifier
@@ -212,7 +225,7 @@ class Fit:
             for name, losses in self.objective.turns(batch):
                 network = self.objective.networks[name]
                 loss = torch.stack(list(losses.values())).sum() / accumulate
-                with self.fabric.no_backward_sync(network, enabled=number + 1 < accumulate):
+                with gradients_held_back(self.fabric, network, number + 1 < accumulate):
                     self.fabric.backward(loss)
                 total += loss.detach()
                 if number + 1 == accumulate:
@@ -274,6 +287,7 @@ class Fit:
         counters, began = self.counters, time.monotonic()
         if self.average is not None:
             self.segmenter.classifier.load_state_dict(self.average.average)
+        self.segmenter.refiner = self.objective.refiner()
         result: Validation = validate(self.segmenter, self.val, self.loss, self.fabric)
         self.objective.train_mode()
         self.validation_seconds = float(self.fabric.broadcast(time.monotonic() - began))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from segfield.crf.refiner import Refiner
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -24,16 +26,22 @@ class Objective(ABC):
 
     Attributes:
         networks: by name; 'classifier' is the one that is validated and saved.
+        as_they_are: names of networks that are called in the precision of what they are given.
         optimisers: by name.
     """
 
     networks: dict[str, nn.Module]
+    as_they_are: frozenset[str] = frozenset()
     optimisers: dict[str, Optimizer]
 
     def train_mode(self) -> None:
         """Put the networks in training mode; called before every stretch of steps."""
         for network in self.networks.values():
             network.train()
+
+    def refiner(self) -> Refiner | None:
+        """The refiner that belongs behind the classifier as it stands; None where there is none."""
+        return None
 
     @abstractmethod
     def turns(self, batch: Batch) -> Iterator[tuple[str, dict[str, Tensor]]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
 import platform
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule
+from torch import nn
 
 from segfield.errors import SettingError
 from segfield.inference.devices import pick_device, usable_cores
@@ -42,6 +47,42 @@ def start_fabric(recipe: Recipe) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+class _Frozen(nn.Module):
+    """A network that does not learn, in the precision of the run: processes have nothing to tell each other of it."""
+
+    def __init__(self, network: nn.Module, fabric: Fabric) -> None:
+        super().__init__()
+        self.network, self.fabric = network, fabric
+
+    def forward(self, *inputs: Any) -> Any:
+        with self.fabric.autocast():
+            return self.network(*inputs)
+
+
+def on_devices(fabric: Fabric, network: nn.Module, as_it_is: bool) -> nn.Module:
+    """A network as its objective calls it: in the run's precision, its gradients averaged over the processes.
+
+    With `as_it_is` it keeps its inputs' precision; its gradients are averaged one by one.
+    """
+    if as_it_is:
+        for parameter in network.parameters():
+            if parameter.requires_grad and fabric.world_size > 1:
+                parameter.register_hook(lambda gradient: fabric.all_reduce(gradient, reduce_op="mean"))  # type: ignore[no-untyped-call,unused-ignore]
+        return network
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return _Frozen(network, fabric)
+    prepared: nn.Module = fabric.setup_module(network)
+    return prepared
+
+
+def gradients_held_back(fabric: Fabric, network: nn.Module, hold: bool) -> AbstractContextManager[Any]:
+    """Where batches are added up, processes average gradients after the last one only."""
+    if not isinstance(network, _FabricModule):
+        return contextlib.nullcontext()
+    held: AbstractContextManager[Any] = fabric.no_backward_sync(network, enabled=hold)
+    return held
 
 
 def leave_processes(fabric: Fabric) -> None:

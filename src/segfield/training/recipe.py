@@ -104,6 +104,15 @@ class Recipe:
     ema: float = 0.0
     """Decay of the running average of the weights that is validated and saved, e.g. 0.999; 0 for none."""
 
+    crf: Literal["off", "learn", "joint"] = "off"
+    """A CRF behind the network: learn it on the trained network, or joint: then train both together (CRF-RNN)."""
+    crf_start: str = "crf_rnn"
+    """What the CRF starts from: a preset's name, or a JSON file such as refiner.json of `segfield tune`."""
+    crf_rate: float = 0.01
+    """Highest learning rate of the CRF's parameters."""
+    crf_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the CRF layer, e.g. {iterations: 5, weights: diagonal, compatibility: potts, learn_bandwidths: true}."""
+
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     """auto: bf16-mixed where the processor computes in it, else 32-true."""
     device: str = "auto"
@@ -195,7 +204,7 @@ class Recipe:
         values = dict(settings)
         if isinstance(values.get("augment"), Mapping):
             values["augment"] = AugmentationConfig(**{k: _tuples(v) for k, v in values["augment"].items()})
-        for name in ("rates", "options"):
+        for name in ("rates", "options", "crf_options"):
             if not isinstance(values.get(name, {}), Mapping):
                 raise SettingError(f"{name} is {values[name]}; give values by name, e.g. {name}: {{NAME: VALUE}}")
         try:
@@ -302,6 +311,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("momentum", 0, 0.99999),
     ("weight_decay", 0, 100),
     ("clip", 0, 1e9),
+    ("crf_rate", 0, 1000),
     ("power", 0, 100),
     ("step_every", 0.001, 1),
     ("step_factor", 0, 1),
@@ -321,6 +331,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("poly", "cosine", "step", "constant"),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
     "hold": ("auto", "yes", "no"),
+    "crf": ("off", "learn", "joint"),
 }
 
 

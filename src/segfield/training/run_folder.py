@@ -67,10 +67,8 @@ class RunFolder:
     def _check_same(self, recipe: Recipe) -> None:
         try:
             before = _flat(yaml.safe_load(self.recipe.read_text(encoding="utf-8")))
-            before = {
-                **_flat(_plain(Recipe(data="").as_dict())),
-                **before,
-            }  # settings newer than the run are as they were
+            # settings that are newer than the run were as they are by default
+            before = {**_flat(_plain(Recipe(data="").as_dict())), **before}
         except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
             raise FileFormatError(
                 f"{self.recipe} is damaged, so it cannot be told whether this is the same run; "

@@ -45,6 +45,7 @@ def stage_recipes(recipe: Recipe) -> list[tuple[str, Recipe]]:
     Raises:
         SettingError: if a stage's settings are unknown or unfit.
     """
+    recipe = with_crf_stages(recipe)
     if not recipe.stages:
         return [("", recipe)]
     shares = [float(stage.get("share", 1)) for stage in recipe.stages]
@@ -64,6 +65,39 @@ def stage_recipes(recipe: Recipe) -> list[tuple[str, Recipe]]:
         stages.append((name, dataclasses.replace(stage, **place)))
         start = str(folder)
     return stages
+
+
+CRF_SHARES = {"learn": (0.9, 0.1), "joint": (0.7, 0.1, 0.2)}
+"""Of the budget: the network, its CRF, and both together."""
+
+CRF_EPOCHS = {"learn": 5, "joint": 10}
+"""Of a CRF's stages where the recipe's own stages have budgets of their own."""
+
+JOINT_RATE = 0.1
+"""Of the network with its CRF, as a multiple of its rate alone: in the paper it hardly moves (section 7)."""
+
+
+def with_crf_stages(recipe: Recipe) -> Recipe:
+    """The recipe with its `crf` spelt out as stages: the network without, the CRF behind it, then both (Zheng et al. 2015).
+
+    A recipe whose stages name `crf` themselves, and one without a CRF, stay as they are.
+    """
+    if recipe.crf == "off" or any("crf" in stage for stage in recipe.stages) or (recipe.start and not recipe.stages):
+        return recipe
+    own = recipe.stages or [{"name": "network"}]
+    first, *shares = CRF_SHARES[recipe.crf]
+    total = sum(float(stage.get("share", 1)) for stage in own)
+    stages = [{**stage, "share": first * float(stage.get("share", 1)) / total, "crf": "off"} for stage in own]
+    last = {name: value for name, value in own[-1].items() if name not in ("name", "share", *recipe.ALTERNATIVES[0])}
+    budgeted = any(name in own[-1] for name in recipe.ALTERNATIVES[0])
+    for how, share in zip(("learn", "joint"), shares):
+        stage = {**last, "name": {"learn": "CRF", "joint": "both"}[how], "share": share, "crf": how}
+        if how == "joint":
+            stage["learning_rate"] = JOINT_RATE * float(last.get("learning_rate", recipe.learning_rate))
+        stages.append({**stage, "epochs": CRF_EPOCHS[how]} if budgeted else stage)
+    if not budgeted and all(getattr(recipe, name) is None for name in recipe.ALTERNATIVES[0]):
+        recipe = dataclasses.replace(recipe, epochs=100)
+    return dataclasses.replace(recipe, stages=stages)
 
 
 def _augment(recipe: Recipe, own: dict[str, Any]) -> dict[str, Any]:

@@ -36,17 +36,23 @@ class Supervised(Objective):
         train_but_frozen_norm(self.networks["classifier"], self.freeze_norm)
 
     def turns(self, batch: Batch) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        output = self.classified(batch)
+        yield "classifier", {**self.losses(output.logits, batch), **self.auxiliary_losses(output, batch)}
+
+    def classified(self, batch: Batch) -> TrainingOutput:
+        """What the classifier says of a batch."""
         scaled = self.scaling(batch.images).contiguous(memory_format=torch.channels_last)
         output = self.networks["classifier"](scaled)
-        if not isinstance(output, TrainingOutput):
-            output = TrainingOutput(output, [])
-        losses = self._losses(output.logits, batch)
-        for number, (weight, logits) in enumerate(output.auxiliary):
-            total = torch.stack(list(self._losses(logits, batch).values())).sum()
-            losses[f"auxiliary{number}"] = weight * total
-        yield "classifier", losses
+        return output if isinstance(output, TrainingOutput) else TrainingOutput(output, [])
 
-    def _losses(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def auxiliary_losses(self, output: TrainingOutput, batch: Batch) -> dict[str, Tensor]:
+        """The weighted losses of the auxiliary heads."""
+        return {
+            f"auxiliary{number}": weight * torch.stack(list(self.losses(logits, batch).values())).sum()
+            for number, (weight, logits) in enumerate(output.auxiliary)
+        }
+
+    def losses(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The losses of logits (B, K, h, w) against the labels on their grid."""
         height, width = logits.shape[2:]
         weights = None if batch.pixel_weights is None else on_grid(batch.pixel_weights, height, width)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from segfield.crf.refiner import refined
 from segfield.data.dataset import Dataset
 from segfield.evaluation.confusion import ConfusionMatrix
 from segfield.evaluation.scores import scores_from_confusion
@@ -28,7 +29,8 @@ class Validation:
 def validate(segmenter: Segmenter, dataset: Dataset, loss: CombinedLoss, fabric: Fabric) -> Validation:
     """Predict whole images and count. Each process takes every world-th sample; none is padded or counted twice.
 
-    Training-time loss is on the same logits. Images larger than 2048 on a side are predicted by tiles and have no loss.
+    With a refiner, scores and loss are of what it makes of the network's probabilities. Images larger than 2048 on a side
+    are predicted by tiles and have no loss.
     """
     classifier = segmenter.classifier
     classifier.eval()
@@ -44,6 +46,10 @@ def validate(segmenter: Segmenter, dataset: Dataset, loss: CombinedLoss, fabric:
         image = torch.from_numpy(np.ascontiguousarray(sample.image)).to(fabric.device)[None].float()
         with fabric.autocast():
             logits = classifier(segmenter.scaling(image).contiguous(memory_format=torch.channels_last)).float()
+        if segmenter.refiner is not None:
+            probabilities = logits.softmax(dim=1)[0].cpu().numpy()
+            found = refined(segmenter.refiner, sample.image, probabilities)
+            logits = torch.from_numpy(found).to(logits.device)[None].clamp(min=1e-6).log()
         predicted = logits.argmax(dim=1)[0].to(torch.int32).cpu().numpy().astype(sample.labels.dtype)
         matrix.update(sample.labels, predicted)
         labels = torch.from_numpy(np.ascontiguousarray(sample.labels)).to(fabric.device)[None]

@@ -10,7 +10,7 @@ import pytest
 from segfield.crf.tune import Tuning, tune
 from segfield.crf.tuning import plots
 from segfield.crf.tuning.grid import OFF, Grid
-from segfield.evaluation.plots import GREEN, ORANGE
+from segfield.evaluation.plots import GREEN, ORANGE, trimap_before_after
 from tests.crf.tuning.planted import CLASSES, CRF, planted
 
 GRID = Grid((2.0, 6.0), (5.0, 12.0), (8.0, 20.0, 60.0), (0.0, 1.0))
@@ -65,7 +65,7 @@ def test_the_curves_show_every_value_tried_of_each_weight(tuning: Tuning) -> Non
 
 
 def test_trimap_curves_before_and_after(tuning: Tuning) -> None:
-    drawing = plots.trimap_before_after(tuning.before, tuning.after)
+    drawing = trimap_before_after(tuning.before.boundaries, tuning.after.boundaries)
     texts = _texts(drawing)
     assert {"with the CRF", "classifier alone"} <= {*texts}
     assert not any("void" in text for text in texts), "there is none"

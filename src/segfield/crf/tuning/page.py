@@ -16,6 +16,7 @@ from segfield.crf.tuning import plots
 from segfield.crf.tuning.trials import Prepare, TuningSample, checked_sample, prepare_crf, refined_labels
 from segfield.data.files import write_text
 from segfield.evaluation.pictures import pictures
+from segfield.evaluation.plots import trimap_before_after
 from segfield.evaluation.report import percent
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def page_html(
         "weights": plots.weight_pictures(tuning),
         "curve": plots.weight_curve(tuning),
         "gaussian": plots.gaussian_curve(tuning),
-        "trimap": plots.trimap_before_after(tuning.before, tuning.after),
+        "trimap": str(trimap_before_after(tuning.before.boundaries, tuning.after.boundaries)),
         "changes": plots.gain_histogram(tuning.before, tuning.after),
     }
     return environment.get_template("tuning.html.j2").render(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segfield.classes import Array
 from segfield.crf.tuning.grid import OFF, Point
 from segfield.crf.tuning.measures import Measures
 from segfield.evaluation.plots import BLUE, GREEN, INK, ORANGE, as_svg, dress, new_figure
@@ -83,26 +82,6 @@ def _curve(tuning: Tuning, axis: str, start: dict[float, float], others: str, x:
     axes.plot([getattr(best, axis)], [100 * tuning.tried[best]], marker="o", ms=9, mfc="none", mec=INK, mew=1.5)
     axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="best")
     dress(axes, x=x, y="mIoU, %")
-    return str(as_svg(figure))
-
-
-def trimap_before_after(before: Measures, after: Measures) -> str:
-    """mIoU within w pixels of a boundary between classes, and about void, before and after."""
-    figure = new_figure(4.6, 3.0)
-    axes = figure.add_subplot()
-    lines: Sequence[tuple[Array, str, str, Any]] = (
-        (after.boundaries.trimap, BLUE, "with the CRF", "-"),
-        (before.boundaries.trimap, ORANGE, "classifier alone", "-"),
-        (after.boundaries.void_trimap, BLUE, "with the CRF, about void", (0, (2, 2))),
-        (before.boundaries.void_trimap, ORANGE, "classifier alone, about void", (0, (2, 2))),
-    )
-    for values, colour, label, dashes in lines:
-        if np.isfinite(values).any():
-            axes.plot(before.boundaries.widths, 100 * values, color=colour, lw=1.8, ls=dashes, label=label)
-    axes.set_xlim(0, before.boundaries.widths[-1] + 1)
-    if axes.lines:
-        axes.legend(frameon=False, labelcolor=INK, fontsize=8, loc="lower right")
-    dress(axes, x="band width w, pixels", y="mIoU, %")
     return str(as_svg(figure))
 
 

@@ -164,3 +164,22 @@ def test_folds_each_predict_their_own(file: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_is_said(file: Path, words: list[str], said: str) -> None:
     with pytest.raises(SegfieldError, match=said):
         _run(file, *words)
+
+
+def test_weights_are_learned_where_asked(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _nearly_right(monkeypatch, right=False)
+    learned = _run(file, "--learn", "soft_iou", "--weights", "full", "--folds", "2", "--keep", "true")
+    told = " ".join(capsys.readouterr().out.split())
+    assert learned.verdict in told
+    kept = Segmenter.load(file, device="cpu").refiner
+    assert isinstance(kept, DenseCRF) and kept == learned.best and np.ndim(kept.bilateral_weight) == 2
+    out = file.parent / "tuning"
+    document = json.loads((out / "tuning.json").read_text())
+    assert document["losses"][-1] <= document["losses"][0] and "mIoU" in document["measures"]
+    assert json.loads((out / "refiner.json").read_text())["bilateral_weight"] == [
+        list(row) for row in kept.bilateral_weight
+    ]  # type: ignore[union-attr]
+    page = (out / "tuning.html").read_text(encoding="utf-8")
+    assert "What the CRF changed" in page and "learned for" in page

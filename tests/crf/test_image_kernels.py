@@ -112,7 +112,7 @@ def test_half_an_image_has_the_means_of_two_by_two_pixels(shape: tuple[int, int]
 
 
 def test_scratch_has_room_for_a_line() -> None:
-    full, half = (scratch(7, 4, position_kernel((5, 7), sxy, "none")) for sxy in (1.0, 3.0))
+    full, half = (scratch(7, 4, position_kernel((5, 7), sxy, "none"), False) for sxy in (1.0, 3.0))
     assert (full.line.size, full.smooth.size, full.smaller.size) == (28, 28, 28)
     assert (half.line.size, half.smooth.size, half.smaller.size, half.across.size) == (28, 16, 16, 48)
     assert full.nothing.size == 0 and (half.across_at == -1).all()

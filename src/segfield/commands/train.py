@@ -62,6 +62,7 @@ def train(recipe: Recipe) -> Run:
         refinement = Refinement(unrefined.result(), evaluation)
         console.print(refinement.sentence(), highlight=False, soft_wrap=True)
         if refinement.hurts:
+            segmenter.facts["refiner that was switched off"] = segmenter.refiner.as_dict()
             segmenter.refiner = None
             segmenter.save(folder.segmenter)
             evaluation, gallery = evaluate_segmenter(segmenter, fitted.val, console=console)

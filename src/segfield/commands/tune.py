@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from segfield.errors import SettingError
 
 if TYPE_CHECKING:
+    from segfield.crf.learn import Learned
     from segfield.crf.tune import Tuning
 
 
@@ -24,6 +25,9 @@ def tune(
     folds: int = 5,
     rounds: int = 1,
     base: str = "dense_crf",
+    learn: Literal["off", "log_likelihood", "hamming", "soft_iou"] = "off",
+    weights: Literal["potts", "diagonal", "symmetric", "full"] = "diagonal",
+    learn_bandwidths: bool = False,
     keep: bool = False,
     write: bool = True,
     allow_seen: bool = False,
@@ -33,7 +37,7 @@ def tune(
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
-) -> Tuning:
+) -> Tuning | Learned:
     """Find the dense CRF's parameters on held-out images; where they help, they go into the segmenter file.
 
     OUT gets tuning.html, tuning.json, refiner.json (for --refine) and the probabilities, so that a second start goes on
@@ -51,7 +55,11 @@ def tune(
         folds: parameters for each part of the images are chosen on the other parts, so that the gain told is honest.
         rounds: refinements about the best of the coarse grid.
         base: what all settings share: dense_crf, a preset's name, or a JSON file; its bilateral kernel and the weight of its
-            Gaussian kernel are what is tuned, gaussian_sxy, iterations and the rest stay.
+            Gaussian kernel are what is tuned, gaussian_sxy, iterations and the rest stay. What is learned starts from it.
+        learn: learn the kernels' weights by gradients instead of searching a grid: for the likelihood of the labels, the share
+            of right pixels (hamming), or mIoU of probabilities (soft_iou).
+        weights: what is learned for each kernel: one number (potts), one a class (diagonal), or a table of classes.
+        learn_bandwidths: learn those of both kernels as well.
         keep: switch the CRF on even if it does not help.
         write: put the result into the segmenter file.
         allow_seen: tune on images the segmenter was trained on.
@@ -99,6 +107,23 @@ def tune(
     samples.claim(origin, overwrite)
     with stage(console, "predict", len(samples)) as advance:
         samples.predict(lambda file: Segmenter.load(file, device=device), tile, advance)
+    seen = split if out_of_fold is None else "out of fold"
+    facts = {**report_facts(seed=seed, data_hash=None, data=data, split=seen), "segmenter": segmenter}
+    if learn != "off":
+        from segfield.crf.learn import learn as learn_crf
+
+        learned = learn_crf(
+            samples, loaded.classes, names=samples.names, start=crf, goal=learn, weights=weights,
+            learn_bandwidths=learn_bandwidths, folds=folds, keep=keep, seed=seed,
+            threads=threads, console=console,
+        )  # fmt: skip
+        _write_learned(folder, learned, samples, gallery, {**facts, "learned for": learn, "weights": weights})
+        if write:
+            console.print(_into(loaded, Path(segmenter), learned, split), highlight=False, soft_wrap=True)
+        document = {"facts": facts, **learned.as_dict()}
+        write_text(folder / "tuning.json", json.dumps(document, indent=2, default=str) + "\n")  # last, as below
+        console.print(f"{learned.verdict} Page {folder / 'tuning.html'}", highlight=False, soft_wrap=True)
+        return learned
     tuning = tune_crf(
         samples,
         loaded.classes,
@@ -112,8 +137,7 @@ def tune(
         console=console,
         store=TrialFolder(folder / "trials", {"base": crf.as_dict(), "origin": origin}),
     )
-    facts = report_facts(seed=seed, data_hash=None, data=data, split=split if out_of_fold is None else "out of fold")
-    facts = {**facts, "segmenter": segmenter, "kernels built": tuning.builds, "mean fields run": tuning.runs}
+    facts |= {"kernels built": tuning.builds, "mean fields run": tuning.runs}
     write_page(folder / "tuning.html", tuning, samples, gallery=gallery, facts=facts)
     write_text(folder / "refiner.json", json.dumps(tuning.best.as_dict(), indent=2) + "\n")
     if write:
@@ -160,7 +184,30 @@ def _recipe(segmenter: Path) -> Any:
     return Recipe.from_dict(settings)
 
 
-def _into(loaded: Any, path: Path, tuning: Tuning, split: str) -> str:
+def _write_learned(folder: Path, learned: Learned, samples: Any, gallery: int, facts: dict[str, Any]) -> None:
+    """tuning.html, in the manner of a report, and refiner.json."""
+    from segfield.crf.unary import clipped_unary
+    from segfield.data.files import write_text
+    from segfield.evaluation.report import write_report
+
+    after = learned.refinement.after
+    shown = []
+    for name in after.worst(gallery):
+        image, probabilities, labels = samples[samples.names.index(name)]
+        refined = learned.best.prepare(image).run(clipped_unary(probabilities)).argmax(axis=0)
+        shown.append((name, image, labels, refined.astype(labels.dtype)))
+    write_report(
+        folder / "tuning.html",
+        after,
+        gallery=shown,
+        recipe=learned.best.as_dict(),
+        facts=facts,
+        refinement=learned.refinement,
+    )
+    write_text(folder / "refiner.json", json.dumps(learned.best.as_dict(), indent=2) + "\n")
+
+
+def _into(loaded: Any, path: Path, tuning: Tuning | Learned, split: str) -> str:
     """Puts the result into the segmenter file; what was done, in a sentence."""
     had, loaded.refiner = loaded.refiner, tuning.refiner
     if tuning.refiner is None and had is None:

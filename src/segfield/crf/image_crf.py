@@ -168,7 +168,7 @@ class ImageCRF:
         work = Workspace(
             memory[0], memory[1], memory[2], memory[3], borders, kept, given, halved, changes, new_barrier(), out
         )
-        own = [scratch(columns, stride, position) for _ in range(parts)]
+        own = [scratch(columns, stride, position, model.tables.size > 0) for _ in range(parts)]
 
         def run_part(part: int) -> None:
             run_band(

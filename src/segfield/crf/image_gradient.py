@@ -12,8 +12,10 @@ from segfield.classes import Array
 from segfield.crf.filters.compiled import compiled_inner, compiled_lean
 from segfield.crf.filters.simd import Width, add, broadcast, item, load, multiply, scale_add, store, subtract, total
 from segfield.crf.image_loop import smooth_line, spread_messages, update_band
-from segfield.crf.image_pass import appearance_row, position_row
+from segfield.crf.image_pass import line_messages, mix_line
 from segfield.crf.image_terms import Appearance, Model, Position, Scratch, Workspace
+
+_BLOCK = 64  # pixels whose rows stay in the nearest cache
 
 
 @compiled_lean
@@ -36,7 +38,7 @@ def gather_band(part: int, bounds: Array, columns: int, table_at: int, appearanc
 @compiled_lean
 def gather_gradient_band(part: int, bounds: Array, columns: int, table_at: int, appearance: Appearance,
                          position: Position, model: Model, work: Workspace, own: Scratch, q: Array, gradient: Array,
-                         to_scores: Array, line_sums: Array, sums: Array, lanes: Width, stride: int) -> None:  # fmt: skip
+                         to_scores: Array, block_sums: Array, sums: Array, lanes: Width, stride: int) -> None:  # fmt: skip
     """The gradient one iteration further back, from the transposed filters' sums of the gradient that were spread.
 
     Args:
@@ -45,47 +47,52 @@ def gather_gradient_band(part: int, bounds: Array, columns: int, table_at: int, 
         q: (N·stride,) the iteration's probabilities.
         gradient: (N·stride,) out: ∂L/∂X before the iteration.
         to_scores: (N·stride,) to which it is added.
-        line_sums: (2·K·stride,) float32, for own use.
-        sums: (2·K·stride,) float64, from which Σ S_k q is taken away: ∂L/∂C.
+        block_sums: (2·stride·stride,) float32, for own use.
+        sums: (2·stride·stride,) float64, from which Σ S_k q is taken away: ∂L/∂C.
     """
-    size = 2 * model.classes * stride
     own.across_at[:] = -1
     for y in range(bounds[part], bounds[part + 1]):
+        first = y * columns
         if position.taps_x.size > 0:
             smooth_line(y, bounds[-1], position, work.lines, own, lanes, stride)
-        line_sums[:] = 0
-        _gradient_line(y * columns, columns, table_at, appearance, position, model, work.rows, own.smooth, own.messages, q,
-                       gradient, to_scores, line_sums, lanes, stride)  # fmt: skip
-        for n in range(size):
-            sums[n] -= line_sums[n]
+        line_messages(first, columns, appearance, position, work.rows, own.smooth, own.messages, lanes, stride)
+        mix_line(own.messages, columns, model.tables, table_at, model.classes, own.line, lanes, stride)
+        for begin in range(0, columns, _BLOCK):
+            _add_products(own.messages, begin, min(begin + _BLOCK, columns), q, first, block_sums, lanes, stride)
+            for n in range(sums.size):
+                sums[n] -= block_sums[n]
+        _softmax_gradient(first, columns, own.line, q, gradient, to_scores, lanes, stride)
 
 
 @compiled_inner
-def _gradient_line(first: int, columns: int, table_at: int, appearance: Appearance, position: Position, model: Model,
-                   rows: Array, smooth: Array, scratch: Array, q: Array, gradient: Array, to_scores: Array, sums: Array,
-                   lanes: Width, stride: int) -> None:  # fmt: skip
-    half_width = (columns + 1) // 2
-    classes = model.classes
+def _add_products(messages: Array, begin: int, end: int, q: Array, first: int, sums: Array, lanes: Width,
+                  stride: int) -> None:  # fmt: skip
+    """sums (2·stride·stride,) = Σ over the columns begin … end − 1 of messages[kernel k, class m] · q, a row for each k, m."""
     zero = broadcast(np.float32(0), lanes)
-    store(scratch, 0, zero)
-    store(scratch, stride, zero)
+    step = 2 * stride
+    for m in range(0, step, 4):  # the channels of both kernels, four at a time
+        a, b, c, d = zero, zero, zero, zero
+        for x in range(begin, end):
+            own = load(q, (first + x) * stride, lanes)
+            place = x * step + m
+            a = scale_add(item(messages, place), own, a)
+            b = scale_add(item(messages, place + 1), own, b)
+            c = scale_add(item(messages, place + 2), own, c)
+            d = scale_add(item(messages, place + 3), own, d)
+        store(sums, m * stride, a)
+        store(sums, (m + 1) * stride, b)
+        store(sums, (m + 2) * stride, c)
+        store(sums, (m + 3) * stride, d)
+
+
+@compiled_inner
+def _softmax_gradient(first: int, columns: int, sent: Array, q: Array, gradient: Array, to_scores: Array, lanes: Width,
+                      stride: int) -> None:  # fmt: skip
+    """∂L/∂X = q (∂L/∂q − q · ∂L/∂q) with ∂L/∂q = −sent, line by line."""
     for x in range(columns):
-        pixel = first + x
-        if appearance.corners > 0:
-            row = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
-            store(scratch, 0, multiply(row, broadcast(item(appearance.after, pixel), lanes)))
-        if position.taps_x.size > 0:
-            scale = item(position.after, pixel)
-            store(scratch, stride, position_row(smooth, position.halved, scale, x, half_width, lanes, stride))
-        own = load(q, pixel * stride, lanes)
-        to_q = zero
-        for kernel in range(2):
-            for k in range(classes):
-                place = (kernel * classes + k) * stride
-                sent = item(scratch, kernel * stride + k)
-                to_q = scale_add(-sent, load(model.tables, table_at + place, lanes), to_q)
-                store(sums, place, scale_add(sent, own, load(sums, place, lanes)))
-        weighted = multiply(own, to_q)
-        found = subtract(weighted, multiply(own, broadcast(total(weighted), lanes)))
-        store(gradient, pixel * stride, found)
-        store(to_scores, pixel * stride, add(found, load(to_scores, pixel * stride, lanes)))
+        place = (first + x) * stride
+        own = load(q, place, lanes)
+        weighted = multiply(own, load(sent, x * stride, lanes))
+        found = subtract(multiply(own, broadcast(total(weighted), lanes)), weighted)
+        store(gradient, place, found)
+        store(to_scores, place, add(found, load(to_scores, place, lanes)))

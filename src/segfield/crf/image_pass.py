@@ -67,13 +67,56 @@ def appearance_row(rows: Array, appearance: Appearance, pixel: int, last: int, l
 
 
 @compiled_inner
-def mixed(messages: Array, tables: Array, at: int, classes: int, lanes: Width, stride: int) -> Row:
-    """−Σ_k C_k m_k of the bilateral and the Gaussian kernel's messages (2·stride,), with the tables at `at` of `tables`."""
-    energy = broadcast(np.float32(0), lanes)
-    for k in range(classes):
-        energy = scale_add(-item(messages, k), load(tables, at + k * stride, lanes), energy)
-        energy = scale_add(-item(messages, stride + k), load(tables, at + (classes + k) * stride, lanes), energy)
-    return energy
+def line_messages(first: int, columns: int, appearance: Appearance, position: Position, rows: Array, smooth: Array,
+                  messages: Array, lanes: Width, stride: int) -> None:  # fmt: skip
+    """Both kernels' filtered values of the pixels first … first + columns − 1: into messages (columns·2·stride,)."""
+    half_width = (columns + 1) // 2
+    near = broadcast(np.float32(0), lanes)
+    similar = near
+    for x in range(columns):
+        pixel = first + x
+        if appearance.corners > 0:
+            similar = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
+            similar = multiply(similar, broadcast(item(appearance.after, pixel), lanes))
+        if position.taps_x.size > 0:
+            near = position_row(smooth, position.halved, item(position.after, pixel), x, half_width, lanes, stride)
+        store(messages, 2 * x * stride, similar)
+        store(messages, (2 * x + 1) * stride, near)
+
+
+@compiled_inner
+def mix_line(messages: Array, columns: int, tables: Array, at: int, classes: int, out: Array, lanes: Width,
+             stride: int) -> None:  # fmt: skip
+    """out (columns·stride,) = Σ_k Σ_m messages[kernel k, class m] · row m of its table; four pixels share a loaded row.
+
+    Args:
+        messages: (columns·2·stride,), of either kernel.
+        tables: at `at` begin the two kernels' tables, K rows each.
+    """
+    zero = broadcast(np.float32(0), lanes)
+    step = 2 * stride
+    fours = columns // 4 * 4
+    for x in range(0, fours, 4):
+        a, b, c, d = zero, zero, zero, zero
+        for kernel in range(2):
+            for k in range(classes):
+                row = load(tables, at + (kernel * classes + k) * stride, lanes)
+                place = x * step + kernel * stride + k
+                a = scale_add(item(messages, place), row, a)
+                b = scale_add(item(messages, place + step), row, b)
+                c = scale_add(item(messages, place + 2 * step), row, c)
+                d = scale_add(item(messages, place + 3 * step), row, d)
+        store(out, x * stride, a)
+        store(out, (x + 1) * stride, b)
+        store(out, (x + 2) * stride, c)
+        store(out, (x + 3) * stride, d)
+    for x in range(fours, columns):
+        a = zero
+        for kernel in range(2):
+            for k in range(classes):
+                row = load(tables, at + (kernel * classes + k) * stride, lanes)
+                a = scale_add(item(messages, x * step + kernel * stride + k), row, a)
+        store(out, x * stride, a)
 
 
 @compiled_inner
@@ -88,7 +131,7 @@ def softmax(row: Row, careful: bool, lanes: Width) -> Row:
 @compiled_lean
 def update_line(first: int, columns: int, start: bool, model: Model, table_at: int, appearance: Appearance,
                 position: Position, rows: Array, smooth: Array, new_rows: Array, kept: Array, given: Array, halved: bool,
-                scratch: Array, line: Array, lanes: Width, stride: int) -> Scalar:  # fmt: skip
+                messages: Array, line: Array, lanes: Width, stride: int) -> Scalar:  # fmt: skip
     """Update the pixels first … first + columns − 1.
 
     Args:
@@ -100,7 +143,7 @@ def update_line(first: int, columns: int, start: bool, model: Model, table_at: i
         kept: the last probabilities of all pixels, for damping and tolerance; or empty.
         given: probabilities of all pixels to start with; empty for softmax(−U).
         halved: `given` is of half the lines and columns.
-        scratch: (2·stride,).
+        messages: (columns·2·stride,) memory, where the model has tables.
         line: (columns·stride,) out: the new probabilities.
 
     Returns:
@@ -116,21 +159,22 @@ def update_line(first: int, columns: int, start: bool, model: Model, table_at: i
     appearance_weight, position_weight = load(model.appearance_weight, 0, lanes), load(model.position_weight, 0, lanes)
     zero = broadcast(np.float32(0), lanes)
     change = zero
+    if mixes:
+        line_messages(first, columns, appearance, position, rows, smooth, messages, lanes, stride)
+        mix_line(messages, columns, model.tables, table_at, model.classes, line, lanes, stride)
     for x in range(columns):
         pixel = first + x
         energy = subtract(zero, load(model.unary, pixel * stride, lanes))
-        near, similar = zero, zero
-        if has_position:
-            near = position_row(smooth, position.halved, item(position.after, pixel), x, half_width, lanes, stride)
-        if corners > 0:
-            similar = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
-            similar = multiply(similar, broadcast(item(appearance.after, pixel), lanes))
         if mixes:
-            store(scratch, 0, similar)
-            store(scratch, stride, near)
-            energy = add(energy, mixed(scratch, model.tables, table_at, model.classes, lanes, stride))
+            energy = subtract(energy, load(line, x * stride, lanes))
         else:
-            energy = multiply_add(appearance_weight, similar, multiply_add(position_weight, near, energy))
+            if has_position:
+                near = position_row(smooth, position.halved, item(position.after, pixel), x, half_width, lanes, stride)
+                energy = multiply_add(position_weight, near, energy)
+            if corners > 0:
+                similar = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
+                weight = multiply(appearance_weight, broadcast(item(appearance.after, pixel), lanes))
+                energy = multiply_add(weight, similar, energy)
         updated = (
             load(given, (given_first + (x // 2 if halved else x)) * stride, lanes)
             if start and given.size > 0

@@ -18,7 +18,7 @@ from segfield.crf.image_pass import line_to_planes
 from segfield.crf.image_terms import Appearance, Model, Position, Workspace
 from segfield.crf.threads import together
 
-KEPT_MAPS = 4
+KEPT_MAPS = 5
 """Maps of probabilities that are kept for the backward pass; those between them are computed anew."""
 
 
@@ -41,7 +41,7 @@ class UnrolledImage:
         self.sets = len(bilateral)
         self._tables = np.stack([bilateral, gaussian], axis=1).astype(np.float32)  # (S, 2, K, K)
         self._keep = keep
-        self._spacing = max(1, -(-iterations // (KEPT_MAPS + 1)))
+        self._spacing = max(1, -(-iterations // KEPT_MAPS))
         zero = np.zeros(self.stride, np.float32)
         self._model = Model(
             kernels._to_rows(-scores, 1e30, self.stride, lowers=False), self.classes, zero, zero,
@@ -53,7 +53,7 @@ class UnrolledImage:
         """X after the last iteration, (K, H, W) float32; keeps a few maps for `backward`."""
         q = self._start()
         for iteration in range(self.iterations):
-            if self._keep and iteration and iteration % self._spacing == 0:
+            if self._keep and iteration % self._spacing == 0:
                 self._kept.append(q)
             last = iteration + 1 == self.iterations
             following = self._step(q, iteration, raw=last)
@@ -68,9 +68,8 @@ class UnrolledImage:
         """∂L/∂X (K, H, W) → ∂L/∂U (K, H, W), and those of the two tables (S, K, K). Can be called once."""
         kernels, stride = self.kernels, self.stride
         rows = kernels._to_rows(gradient, 0, stride, lowers=False)
-        to_scores = borrow(rows.size)
-        to_scores[:] = rows
-        sums = np.zeros((self.sets, 2, self.classes, stride))
+        to_scores = kernels._to_rows(gradient, 0, stride, lowers=False)
+        sums = np.zeros((self.sets, 2, stride, stride))
         model = self._model._replace(tables=self._padded(self._tables))
         for iteration in reversed(range(self.iterations)):
             q, is_own = self._probabilities(iteration)
@@ -81,7 +80,7 @@ class UnrolledImage:
         for buffer in (self._model.unary, *self._kept):
             give_back(buffer)
         self._kept = []
-        found = sums[..., : self.classes].astype(np.float32)
+        found = sums[..., : self.classes, : self.classes].astype(np.float32)
         return self._to_planes(to_scores), found[:, 0], found[:, 1]
 
     def _start(self) -> Array:
@@ -110,11 +109,11 @@ class UnrolledImage:
         self._run(spread_band, None, appearance, position, model, work)
         place = iteration if self.sets > 1 else 0
         parts = len(self.kernels._bounds) - 1
-        size = 2 * self.classes * self.stride
-        own_sums, line_sums = np.zeros((parts, size)), np.zeros((parts, size), np.float32)
+        size = 2 * self.stride * self.stride
+        own_sums, block_sums = np.zeros((parts, size)), np.zeros((parts, size), np.float32)
         self._run(
             gather_gradient_band, self._at(iteration), appearance, position, model, work,
-            lambda part: (q, gradient, to_scores, line_sums[part], own_sums[part]),
+            lambda part: (q, gradient, to_scores, block_sums[part], own_sums[part]),
         )  # fmt: skip
         sums[place] += own_sums.sum(axis=0).reshape(sums.shape[1:])
         self._release(work)
@@ -122,7 +121,7 @@ class UnrolledImage:
     def _probabilities(self, iteration: int) -> tuple[Array, bool]:
         """softmax(X) before an iteration, and whether it is the caller's to give back."""
         number = iteration // self._spacing
-        q, is_own = (self._kept[number - 1], False) if number else (self._start(), True)
+        q, is_own = self._kept[number], False
         for earlier in range(number * self._spacing, iteration):
             following = self._step(q, earlier, raw=False)
             if is_own:
@@ -137,7 +136,7 @@ class UnrolledImage:
         """Run a compiled function on every band at once."""
         kernels, stride = self.kernels, self.stride
         columns, parts = kernels.shape[1], len(kernels._bounds) - 1
-        own = [scratch(columns, stride, position) for _ in range(parts)]
+        own = [scratch(columns, stride, position, True) for _ in range(parts)]
         at = () if table_at is None else (table_at,)
 
         def run_part(part: int) -> None:

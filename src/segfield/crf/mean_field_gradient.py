@@ -127,11 +127,11 @@ class _Unrolled(torch.autograd.Function):
     def forward(ctx: Any, scores: Tensor, kernels: list[BatchKernel], iterations: int, *given: Tensor | None) -> Tensor:
         terms = _terms(kernels, given)
         ctx.kernels, ctx.iterations = kernels, iterations
-        ctx.spacing = max(1, -(-iterations // (KEPT_MAPS + 1)))
+        ctx.spacing = max(1, -(-iterations // KEPT_MAPS))
         kept, x = [], scores
         for iteration in range(iterations):
             q = x.softmax(dim=-1)
-            if iteration and iteration % ctx.spacing == 0:
+            if iteration % ctx.spacing == 0:
                 kept.append(q)
             x = _update(scores, q, terms, iteration)
         ctx.save_for_backward(scores, *given, *kept)
@@ -187,9 +187,9 @@ def _update(scores: Tensor, q: Tensor, terms: Sequence[Messages], iteration: int
 def _probabilities(
     scores: Tensor, terms: Sequence[Messages], kept: Sequence[Tensor], spacing: int, iteration: int
 ) -> Tensor:
-    """softmax(X) before an iteration: from the last one kept, or from the beginning."""
+    """softmax(X) before an iteration, from the last one kept."""
     number = iteration // spacing
-    q = kept[number - 1] if number else scores.softmax(dim=-1)
+    q = kept[number]
     for earlier in range(number * spacing, iteration):
         q = _update(scores, q, terms, earlier).softmax(dim=-1)
     return q

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = {"record", "table", "crf_cases", "crf_classifiers", "crf_filters", "crf_floor", "crf_load", "espnet"}
 """What scripts are made of: no benchmarks themselves."""
 SCRIPTS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in PARTS)
-NEEDS_SHARED = {"camvid", "camvid_lineup", "stanford"}
+NEEDS_SHARED = {"camvid", "camvid_lineup", "crf_rnn", "stanford"}
+MAY_LOSE = {"crf_rnn"}
+"""A difference, which may fall below 0."""
 
 
 @pytest.mark.slow
@@ -32,7 +35,7 @@ def test_quick_form(script: Path, request: pytest.FixtureRequest) -> None:
     line = json.loads(done.stdout.splitlines()[-1])
     assert list(line) == ["name", "value", "unit", "versus", "goal", "met"]
     assert line["name"] == script.stem
-    assert line["value"] > 0
+    assert math.isfinite(line["value"]) and (line["value"] > 0 or script.stem in MAY_LOSE)
     assert isinstance(line["met"], bool)
     assert (result.read_bytes() if result.exists() else None) == before
 

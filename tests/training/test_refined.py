@@ -112,13 +112,13 @@ def test_three_stages_of_a_joint_training() -> None:
     recipe = dataclasses.replace(RECIPE, epochs=None, time="100s", out="run")
     (one, first), (two, second), (three, third) = stage_recipes(recipe)
     assert (one, two, three) == ("network", "CRF", "both")
-    assert [stage.crf for stage in (first, second, third)] == ["off", "learn", "joint"]
+    assert [stage.crf for stage in (first, second, third)] == ["none", "learn", "joint"]
     assert [stage.time for stage in (first, second, third)] == ["70.000s", "10.000s", "20.000s"]
     assert (first.learning_rate, third.learning_rate) == (0.01, pytest.approx(0.001))
     assert third.out == "run" and third.start == second.out
     # the recipe that is kept says it all
     assert [(stage["name"], stage["crf"]) for stage in third.stages] == [
-        ("network", "off"),
+        ("network", "none"),
         ("CRF", "learn"),
         ("both", "joint"),
     ]
@@ -129,7 +129,7 @@ def test_stages_of_the_recipe_come_first() -> None:
     named = stage_recipes(dataclasses.replace(RECIPE, epochs=None, crf="learn", stages=own))
     assert [name for name, _ in named] == ["small", "large", "CRF"]
     assert [stage.epochs for _, stage in named] == [2, 4, 5]
-    assert [stage.crf for _, stage in named] == ["off", "off", "learn"]
+    assert [stage.crf for _, stage in named] == ["none", "none", "learn"]
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_a_crf_that_hurts_is_switched_off(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_run_goes_on_with_its_crf_as_it_was(tmp_path: Path) -> None:
-    network = dataclasses.replace(RECIPE, crf="off", epochs=2, out=str(tmp_path / "network"))
+    network = dataclasses.replace(RECIPE, crf="none", epochs=2, out=str(tmp_path / "network"))
     fit(network)
     both = dataclasses.replace(network, crf="joint", start=str(tmp_path / "network"), crf_start=refiner_file(tmp_path))
     whole = dataclasses.replace(both, epochs=4, schedule="constant", warmup=0.0, out=str(tmp_path / "whole"))
@@ -212,7 +212,7 @@ def test_in_mixed_precision_the_crf_is_given_single(tmp_path: Path, crf: Any, mo
 
     monkeypatch.setattr(CRFRNN, "forward", spied)
     network = dataclasses.replace(
-        RECIPE, crf="off", epochs=1, precision="bf16-mixed", clip=1.0, out=str(tmp_path / "n")
+        RECIPE, crf="none", epochs=1, precision="bf16-mixed", clip=1.0, out=str(tmp_path / "n")
     )
     fit(network)
     fit(dataclasses.replace(network, crf=crf, start=str(tmp_path / "n"), out=str(tmp_path / "c")))

@@ -18,7 +18,7 @@ OPSET = 18
 def export_onnx(classifier: Classifier, path: str | Path, size: tuple[int, int] = (128, 160)) -> Path:
     """Write a classifier as ONNX: input `image` (B, C, H, W) float32, scaled as in training; output `logits` (B, K, H, W).
 
-    Batch, height and width are free. Needs the packages onnx and onnxscript.
+    Batch, height and width are free. Needs the packages onnx and onnxscript (`pip install segfield[export]`).
 
     Args:
         classifier: on the CPU; put in evaluation mode.

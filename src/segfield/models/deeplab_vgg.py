@@ -16,7 +16,7 @@ from segfield.errors import SettingError
 from segfield.models.classifier import Classifier, TrainingOutput
 from segfield.models.grid import STRIDE, pad_to_grid, to_every_pixel, to_label_grid
 from segfield.models.score_layer import ScoreLayer
-from segfield.models.vgg import BLOCKS, block_widths, he_initialise, transplant_vgg16, vgg_block
+from segfield.models.vgg import BLOCKS, block_widths, check_fully_connected, he_initialise, transplant_vgg16, vgg_block
 
 POOL_STRIDES = (2, 2, 2, 1, 1)
 DILATIONS = (1, 1, 1, 1, 2)
@@ -206,8 +206,7 @@ def _branch(c_in: int, channels: int, classes: int, stride: int, *, dropout: flo
 
 
 def _check(width: int, fc_channels: int, kernel: int, rates: Sequence[int]) -> None:
-    if not 1 <= width <= 512 or not 1 <= fc_channels <= 65536:
-        raise SettingError(f"width is 1 to 512 and fc_channels 1 to 65536; found {width} and {fc_channels}")
+    check_fully_connected(width, fc_channels)
     if kernel not in FC6_TAPS:
         raise SettingError(f"kernel is that of fc6: 3, 4 or 7; found {kernel}")
     if not rates or min(rates) < 1 or (kernel == 4 and any(rate % 2 for rate in rates)):

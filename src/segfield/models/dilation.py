@@ -15,7 +15,7 @@ from segfield.models.classifier import Classifier, TrainingOutput, pad_by
 from segfield.models.context import CONTEXT_DILATIONS, PADDINGS, WIDTHS, ContextModule
 from segfield.models.grid import STRIDE, to_every_pixel
 from segfield.models.score_layer import ScoreLayer
-from segfield.models.vgg import BLOCKS, block_widths, he_initialise, transplant_vgg16, vgg_block
+from segfield.models.vgg import BLOCKS, block_widths, check_fully_connected, he_initialise, transplant_vgg16, vgg_block
 
 BORDER = 186
 """Pixels the front end takes away on each side; as many are mirrored around the image."""
@@ -70,8 +70,7 @@ class Dilation(Classifier):
         super().__init__(bands, classes)
         padding = context_padding or ("first" if context == "large" else "every")
         _check_context(layers, context, padding)
-        if not 1 <= width <= 512 or not 1 <= fc_channels <= 65536:
-            raise SettingError(f"width is 1 to 512 and fc_channels 1 to 65536; found {width} and {fc_channels}")
+        check_fully_connected(width, fc_channels)
         self.front_end = FrontEnd(bands, classes, width, fc_channels, dropout, norm)
         self.margin = REACH
         self.context: nn.Module = nn.Identity()

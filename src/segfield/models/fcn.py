@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from segfield.errors import SettingError
 from segfield.models.classifier import Classifier
 from segfield.models.score_layer import ScoreLayer
-from segfield.models.vgg import BLOCKS, block_widths, he_initialise, transplant_vgg16, vgg_block
+from segfield.models.vgg import BLOCKS, block_widths, check_fully_connected, he_initialise, transplant_vgg16, vgg_block
 
 PAD = 100
 """Zeros around the image at the first convolution: with them fc6's 7×7 has something to see however small the image."""
@@ -67,8 +67,7 @@ class FCN(Classifier):
         super().__init__(bands, classes)
         if finest not in IMAGE_OFFSETS:
             raise SettingError(f"finest is 32, 16 or 8 pixels between scores; found {finest}")
-        if fc_channels < 1:
-            raise SettingError(f"fc_channels is the channels of fc6 and fc7, 1 or more; found {fc_channels}")
+        check_fully_connected(width, fc_channels)
         if norm:
             self.pretrained = "vgg16_bn"
         self.finest = finest

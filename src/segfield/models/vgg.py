@@ -34,6 +34,12 @@ def block_widths(width: int = 64) -> list[int]:
     return [channels * width // 64 for channels, _ in BLOCKS]
 
 
+def check_fully_connected(width: int, fc_channels: int) -> None:
+    """Raises SettingError unless a network with fc6 and fc7 as convolutions can be of this size."""
+    if not 1 <= width <= 512 or not 1 <= fc_channels <= 65536:
+        raise SettingError(f"width is 1 to 512 and fc_channels 1 to 65536; found {width} and {fc_channels}")
+
+
 def vgg_block(
     c_in: int,
     c_out: int,

@@ -120,7 +120,7 @@ class Fit:
         self.classifier = classifier.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss: CombinedLoss = build_recipe_loss(recipe, self.measured, self.train)
         self.objective: Objective
-        if recipe.crf == "off":
+        if recipe.crf == "none":
             self.objective = Supervised(self.classifier, self.loss, self.scaling, recipe)
         else:
             crf = build_crf(recipe, len(self.train.classes), self.measured.bands, self.measured.top)

@@ -104,7 +104,7 @@ class Recipe:
     ema: float = 0.0
     """Decay of the running average of the weights that is validated and saved, e.g. 0.999; 0 for none."""
 
-    crf: Literal["off", "learn", "joint"] = "off"
+    crf: Literal["none", "learn", "joint"] = "none"
     """A CRF behind the network: learn it on the trained network, or joint: then train both together (CRF-RNN)."""
     crf_start: str = "crf_rnn"
     """What the CRF starts from: a preset's name, or a JSON file such as refiner.json of `segfield tune`."""
@@ -331,7 +331,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("poly", "cosine", "step", "constant"),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
     "hold": ("auto", "yes", "no"),
-    "crf": ("off", "learn", "joint"),
+    "crf": ("none", "learn", "joint"),
 }
 
 

@@ -82,12 +82,12 @@ def with_crf_stages(recipe: Recipe) -> Recipe:
 
     A recipe whose stages name `crf` themselves, and one without a CRF, stay as they are.
     """
-    if recipe.crf == "off" or any("crf" in stage for stage in recipe.stages) or (recipe.start and not recipe.stages):
+    if recipe.crf == "none" or any("crf" in stage for stage in recipe.stages) or (recipe.start and not recipe.stages):
         return recipe
     own = recipe.stages or [{"name": "network"}]
     first, *shares = CRF_SHARES[recipe.crf]
     total = sum(float(stage.get("share", 1)) for stage in own)
-    stages = [{**stage, "share": first * float(stage.get("share", 1)) / total, "crf": "off"} for stage in own]
+    stages = [{**stage, "share": first * float(stage.get("share", 1)) / total, "crf": "none"} for stage in own]
     last = {name: value for name, value in own[-1].items() if name not in ("name", "share", *recipe.ALTERNATIVES[0])}
     budgeted = any(name in own[-1] for name in recipe.ALTERNATIVES[0])
     for how, share in zip(("learn", "joint"), shares):

@@ -42,6 +42,12 @@ def table() -> str:
         lines += ["", *lineup_lines(kept["camvid_lineup"]["details"])]
     if "stanford" in kept:
         lines += ["", *stanford_lines(kept["stanford"]["details"])]
+    if "crf_rnn" in kept:
+        lines += ["", *crf_rnn_lines(kept["crf_rnn"]["details"])]
+    if "crf_rnn_speed" in kept:
+        lines += ["", *crf_rnn_speed_lines(kept["crf_rnn_speed"]["details"])]
+    if "crf_bandwidths" in kept:
+        lines += ["", *bandwidth_lines(kept["crf_bandwidths"]["details"])]
     if "inference_speed" in kept:
         lines += ["", *speed_lines(kept["inference_speed"]["details"])]
     return "\n".join(lines)
@@ -81,6 +87,56 @@ def stanford_lines(details: dict) -> list[str]:
             f"| {name} | {row['mean_iou']:.1f} | {low:.1f} to {high:.1f} | {row['pixel_accuracy']:.1f} "
             f"| {row['class_accuracy']:.1f} |"
         )
+    return lines
+
+
+def crf_rnn_lines(details: dict) -> list[str]:
+    """A network without a CRF and with one, found in three ways."""
+    lines = [
+        f"CamVid val, {details['budget of each']} for each way, CRFs fitted on {details['images to tune and learn on']} images "
+        "the network did not see:",
+        "",
+        "| network | scores | CRF | mIoU by seed | gain | trimap IoU, 3 pixels, by seed | gain |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, told in details["networks"].items():
+        for how in told["mIoU"]:
+            cells = []
+            for measure in ("mIoU", "trimap"):
+                gain = told[f"{measure} gains over alone"].get(how)
+                cells.append(", ".join(f"{value:.2f}" for value in told[measure][how]))
+                cells.append(
+                    "" if gain is None else f"{gain['value']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})"
+                )
+            lines.append(f"| {name} | {told['scores']} | {how} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def crf_rnn_speed_lines(details: dict) -> list[str]:
+    """Milliseconds of forward and backward, and memory."""
+    memory = details["growth of memory in MiB at T iterations"]
+    return [
+        f"CRF-RNN forward and backward, {details['case']}; memory grows by "
+        + ", ".join(f"{value:g} MiB at T = {iterations}" for iterations, value in memory.items())
+        + f", {details['memory at T = 10 over T = 5']:g} times:",
+        "",
+        "| | milliseconds |",
+        "|---|---|",
+        *(f"| {name} | {value:g} |" for name, value in details["milliseconds"].items()),
+    ]
+
+
+def bandwidth_lines(details: dict) -> list[str]:
+    """How often gradients to bandwidths point the right way."""
+    lines = [
+        f"Gradients of the CRF to its bilateral bandwidths, {details['cases']} cases of {details['size']} against the exact sum:",
+        "",
+        "| form | sxy: right sign | median error | srgb: right sign | median error |",
+        "|---|---|---|---|---|",
+    ]
+    for form, told in details["forms"].items():
+        cells = [cell for name in ("sxy", "srgb") for cell in (told[name]["right"], f"{told[name]['median error']:g}")]
+        lines.append(f"| {form} | " + " | ".join(cells) + " |")
     return lines
 
 

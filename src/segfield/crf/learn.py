@@ -23,6 +23,7 @@ from segfield.crf.image_range import white_value
 from segfield.crf.parameters import check_choice, check_count, check_number
 from segfield.crf.threads import usable_threads
 from segfield.crf.tuning.cross_validation import fold_images
+from segfield.crf.tuning.measures import verdict
 from segfield.crf.tuning.progress import stage
 from segfield.crf.tuning.trials import TuningSample, checked_sample, over_images
 from segfield.crf.unary import clipped_unary
@@ -160,6 +161,7 @@ def learn(
     best, losses = learned(range(len(samples)), "learn on all")
     refinement = _measured(checked, own, threads, console)
     helps = refinement.gain.interval.low > 0
+    scores = (refinement.before.scores.mean_iou, refinement.after.scores.mean_iou)
     return Learned(
         classes=classes,
         refiner=best if helps or keep else None,
@@ -167,7 +169,7 @@ def learn(
         helps=helps,
         refinement=refinement,
         losses=losses,
-        verdict=_verdict(refinement, len(held_out), helps, keep),
+        verdict=verdict("The learned CRF", *scores, refinement.gain, len(samples), len(held_out), helps, keep),
         seconds=time.monotonic() - began,
     )
 
@@ -327,17 +329,3 @@ def _measured(samples: _Checked, own: dict[int, DenseCRF], threads: int, console
         before.update(samples.names[index], labels, alone)
         after.update(samples.names[index], labels, refined)
     return Refinement(before.result(), after.result())
-
-
-def _verdict(refinement: Refinement, folds: int, helps: bool, keep: bool) -> str:
-    before, after = (100 * e.scores.mean_iou for e in (refinement.before, refinement.after))
-    interval = refinement.gain.interval
-    judged = (
-        f"cross-validated over {folds} folds of {len(refinement.before.images)} images, mIoU goes from {before:.2f} to "
-        f"{after:.2f} ({100 * interval.value:+.2f}, {100 * interval.level:.0f} % interval {100 * interval.low:+.2f} to "
-        f"{100 * interval.high:+.2f})"
-    )
-    if helps:
-        return f"The learned CRF helps: {judged}; it is on."
-    doubt = "may help, but that is not certain" if interval.value > 0 else "does not help"
-    return f"The learned CRF {doubt}: {judged}; it " + ("is on all the same, as asked." if keep else "stays off.")

@@ -14,16 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from segfield.crf.filters.filter import Filter, Normalization
+from segfield.crf.filters.filter import POWERS, Filter, Normalization
 from segfield.crf.image_unrolled import KEPT_MAPS
-
-_POWERS: dict[Normalization, tuple[float, float]] = {
-    "none": (0.0, 0.0),
-    "before": (0.0, 1.0),
-    "after": (1.0, 0.0),
-    "symmetric": (0.5, 0.5),
-}
-"""Powers of n = K·1 that divide a pixel's sum, and its value before summing."""
 
 
 class BatchKernel:
@@ -37,7 +29,7 @@ class BatchKernel:
 
     def __init__(self, filter: Filter, kind: Normalization, like: Tensor) -> None:  # noqa: A002  the contract's word
         self.filter = filter
-        self.p, self.q = _POWERS[kind]
+        self.p, self.q = POWERS[kind]
         self.sums = like.new_ones(*like.shape[:-1], 1)
         if kind != "none":
             self.sums = filter(self.sums) + 1e-20

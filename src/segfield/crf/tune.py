@@ -19,7 +19,7 @@ from segfield.crf.dense_crf import DenseCRF
 from segfield.crf.image_range import in_byte_units, white_value
 from segfield.crf.tuning.cross_validation import Fold, cross_validate, fold_images
 from segfield.crf.tuning.grid import OFF, PAPER_RANGE, Grid, Point
-from segfield.crf.tuning.measures import Measures, measure
+from segfield.crf.tuning.measures import Measures, measure, verdict
 from segfield.crf.tuning.trials import Prepare, Store, Trials, TuningSample, as_crf, prepare_crf
 from segfield.errors import DataError, SettingError
 from segfield.evaluation.bootstrap import Difference, bootstrap_difference
@@ -176,7 +176,9 @@ def tune(
         refiner=best if helps or keep else None,
         best=best,
         best_point=point,
-        verdict=_verdict(before, after, gain, len(parts), helps, keep),
+        verdict=verdict(
+            "The CRF", before.scores.mean_iou, after.scores.mean_iou, gain, len(listed), len(parts), helps, keep
+        ),
         helps=helps,
         gain=gain,
         folds=tuple(parts),
@@ -222,20 +224,3 @@ def _checked_folds(
     if rounds < 0:
         raise SettingError(f"rounds is {rounds}; give the number of refinements, 0 or more")
     return fold_images(len(samples), folds, seed)
-
-
-def _verdict(before: Measures, after: Measures, gain: Difference, folds: int, helps: bool, keep: bool) -> str:
-    """The sentence of the page and of the last line."""
-    first, second = 100 * before.scores.mean_iou, 100 * after.scores.mean_iou
-    interval = gain.interval
-    judged = (
-        f"cross-validated over {folds} folds of {before.tallies.shape[1]} images, mIoU goes from {first:.2f} to "
-        f"{second:.2f} ({100 * interval.value:+.2f}, {100 * interval.level:.0f} % interval {100 * interval.low:+.2f} to "
-        f"{100 * interval.high:+.2f})"
-    )
-    if helps:
-        return f"The CRF helps: {judged}; it is on."
-    doubt = "may help, but that is not certain" if interval.value > 0 else "does not help"
-    if keep:
-        return f"The CRF {doubt}: {judged}; it is on all the same, as asked."
-    return f"The CRF {doubt}: {judged}; it stays off."

@@ -13,6 +13,14 @@ from segfield.errors import SettingError, did_you_mean
 
 Normalization = Literal["none", "before", "after", "symmetric"]
 
+POWERS: dict[Normalization, tuple[float, float]] = {
+    "none": (0.0, 0.0),
+    "before": (0.0, 1.0),
+    "after": (1.0, 0.0),
+    "symmetric": (0.5, 0.5),
+}
+"""Powers of n = K·1 that divide a pixel's sum, and its value before summing."""
+
 Values = Any
 """(N, C) values of N pixels: a NumPy array or a torch tensor; a batched torch filter takes (B, N, C)."""
 

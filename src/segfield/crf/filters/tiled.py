@@ -12,19 +12,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from segfield.crf.filters.exact import checked_values
-from segfield.crf.filters.filter import Normalization
+from segfield.crf.filters.filter import POWERS, Normalization
 from segfield.crf.filters.tile_order import TileOrder, in_bands, reach_of
 from segfield.crf.filters.tiled_loops import CHANNELS, LANES, sum_tiles
 from segfield.crf.threads import usable_threads
 from segfield.errors import SettingError, did_you_mean
-
-# powers of n = K·1 that divide a pixel's sum, and its value before summing
-_POWERS: dict[Normalization, tuple[float, float]] = {
-    "none": (0.0, 0.0),
-    "before": (0.0, 1.0),
-    "after": (1.0, 0.0),
-    "symmetric": (0.5, 0.5),
-}
 
 
 class TiledFilter:
@@ -141,9 +133,9 @@ def normalized_bound(filter: TiledFilter, kind: Normalization) -> NDArray[np.flo
     Raises:
         SettingError: the kind is none of the four.
     """
-    if kind not in _POWERS:
-        raise SettingError(f"normalization: {kind!r} is unknown; {did_you_mean(str(kind), _POWERS)}")
-    p, q = _POWERS[kind]
+    if kind not in POWERS:
+        raise SettingError(f"normalization: {kind!r} is unknown; {did_you_mean(str(kind), POWERS)}")
+    p, q = POWERS[kind]
     ones = np.ones((filter.size, 1), filter.dtype)
     low = filter(ones)[:, 0].astype(np.float64)
     high = low + filter.bound

@@ -12,6 +12,7 @@ import numpy as np
 from segfield.classes import Array
 from segfield.crf.tuning.grid import OFF, Point
 from segfield.crf.tuning.trials import Trials, checked_sample, count, over_images, refined_labels
+from segfield.evaluation.bootstrap import Difference
 from segfield.evaluation.boundaries import Boundaries, boundaries
 from segfield.evaluation.scores import Floats, Scores, mean_iou_from_tally, scores_from_confusion, tally
 
@@ -70,3 +71,30 @@ def _pooled(counts: Sequence[_Counts], names: Sequence[str]) -> Measures:
     confusions = np.stack([confusion for confusion, _ in counts])
     edges = functools.reduce(operator.add, (part for _, part in counts))
     return Measures(scores_from_confusion(confusions.sum(axis=0), names), tally(confusions), edges)
+
+
+def verdict(
+    what: str, before: float, after: float, gain: Difference, images: int, folds: int, helps: bool, keep: bool
+) -> str:
+    """Whether a CRF is worth switching on, in the sentence of the page and of the last line.
+
+    Args:
+        what: the CRF that is meant, at the beginning of the sentence.
+        before, after: cross-validated mIoU without and with it, 0..1.
+        gain: its interval.
+        images, folds: that judged.
+        helps: whether it does.
+        keep: whether it is switched on all the same.
+    """
+    interval = gain.interval
+    judged = (
+        f"cross-validated over {folds} folds of {images} images, mIoU goes from {100 * before:.2f} to {100 * after:.2f} "
+        f"({100 * interval.value:+.2f}, {100 * interval.level:.0f} % interval {100 * interval.low:+.2f} to "
+        f"{100 * interval.high:+.2f})"
+    )
+    if helps:
+        return f"{what} helps: {judged}; it is on."
+    doubt = "may help, but that is not certain" if interval.value > 0 else "does not help"
+    if keep:
+        return f"{what} {doubt}: {judged}; it is on all the same, as asked."
+    return f"{what} {doubt}: {judged}; it stays off."

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from segfield.commands.arguments import call_with_words
-from segfield.commands.held_out import HeldOut
 from segfield.commands.tune import tune
 from segfield.crf.dense_crf import DenseCRF
 from segfield.crf.tuning import grid
 from segfield.data.formats import open_dataset
 from segfield.errors import SegfieldError, SettingError
 from segfield.segmenter import Segmenter
-from tests.commands.test_held_out import DATA, fold_runs, segmenter
+from segfield.training.held_out import HeldOut
+from tests.training.test_held_out import DATA, fold_runs, segmenter
 
 SMALL = grid.Grid((6.0,), (8.0,), (20.0,), (1.0,))
 

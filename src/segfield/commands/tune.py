@@ -78,7 +78,6 @@ def tune(
     """
     from rich.console import Console
 
-    from segfield.commands.held_out import HeldOut, fold_parts, limited, split_part
     from segfield.crf.tune import tune as tune_crf
     from segfield.crf.tuning.page import write_page
     from segfield.crf.tuning.progress import stage
@@ -88,6 +87,7 @@ def tune(
     from segfield.inference.devices import set_threads
     from segfield.inference.scoring import check_same_classes, report_facts
     from segfield.segmenter import Segmenter
+    from segfield.training.held_out import HeldOut, fold_parts, limited, split_part
 
     console = Console()
     folder = Path(out)

@@ -110,6 +110,8 @@ class Recipe:
     """What the CRF starts from: a preset's name, or a JSON file such as refiner.json of `segfield tune`."""
     crf_rate: float = 0.01
     """Highest learning rate of the CRF's parameters."""
+    crf_folds: int = 0
+    """Learn the CRF from what networks of so many folds say of images they did not see; 0: on images as they are trained on."""
     crf_options: dict[str, Any] = field(default_factory=dict)
     """Options of the CRF layer, e.g. {iterations: 5, weights: diagonal, compatibility: potts, learn_bandwidths: true}."""
 
@@ -167,6 +169,11 @@ class Recipe:
                 )
         for number, stage in enumerate(self.stages, 1):
             _check_stage(number, stage)
+        if self.crf_folds and (self.crf == "none" or self.crf_folds == 1 or self.folds or self.start):
+            raise SettingError(
+                f"crf_folds is {self.crf_folds}; it cuts the training split into 2 folds or more for a CRF that is learned from "
+                "the start: give crf, and neither folds nor start"
+            )
         if self.folds == 1 or (self.folds and self.fold >= self.folds):
             raise SettingError(
                 f"fold {self.fold} of {self.folds} cannot be made; folds is 2 or more, fold 0 to folds - 1"
@@ -312,6 +319,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("weight_decay", 0, 100),
     ("clip", 0, 1e9),
     ("crf_rate", 0, 1000),
+    ("crf_folds", 0, 1000),
     ("power", 0, 100),
     ("step_every", 0.001, 1),
     ("step_factor", 0, 1),

@@ -103,17 +103,27 @@ def build_crf(recipe: Recipe, classes: int, bands: int, top: float) -> CRFRNN:
     for name in recipe.crf_options:
         if name not in known:
             raise SettingError(f"crf_options has no '{name}'; {did_you_mean(str(name), known)}")
-    start = carried_crf(recipe.start) or named_refiner(recipe.crf_start)
-    if not isinstance(start, DenseCRF):
-        raise SettingError(
-            f"crf_start is '{recipe.crf_start}', which is no dense CRF; give a preset of it, or a JSON file of one"
-        )
+    start = carried_crf(recipe.start) or starting_crf(recipe)
     if start.image_range is None and top != 255.0:
         start = dataclasses.replace(start, image_range=top)
     try:
         return CRFRNN(classes, bands, start, **recipe.crf_options)
     except TypeError as error:
         raise SettingError(f"crf_options: {error}") from error
+
+
+def starting_crf(recipe: Recipe) -> DenseCRF:
+    """The dense CRF that `crf_start` names.
+
+    Raises:
+        SettingError: if it is none.
+    """
+    start = named_refiner(recipe.crf_start)
+    if not isinstance(start, DenseCRF):
+        raise SettingError(
+            f"crf_start is '{recipe.crf_start}', which is no dense CRF; give a preset of it, or a JSON file of one"
+        )
+    return start
 
 
 def carried_crf(start: str | None) -> DenseCRF | None:

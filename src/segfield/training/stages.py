@@ -14,6 +14,7 @@ from rich.console import Console
 
 from segfield.errors import SettingError
 from segfield.training import loop
+from segfield.training.out_of_fold import after_folds, crf_out_of_fold
 from segfield.training.recipe import Recipe, seconds
 from segfield.training.run_folder import RunFolder
 
@@ -25,9 +26,11 @@ def fit_in_stages(recipe: Recipe, console: Console | None = None) -> loop.Fitted
         SettingError, DataError: for what cannot be used as it is.
         Interrupted: where the user stopped it; the same recipe goes on.
     """
-    stages = stage_recipes(recipe)
+    stages = stage_recipes(after_folds(recipe) if recipe.crf_folds else recipe)
     if len(stages) > 1:
         RunFolder(recipe.out).claim(stages[-1][1])  # refused now where it lies, not after the first stages
+    if recipe.crf_folds:
+        crf_out_of_fold(recipe, fit_in_stages, console)
     for number, (name, stage) in enumerate(stages, 1):
         if console is not None and len(stages) > 1:
             console.print(f"stage {number} of {len(stages)}: {name}", highlight=False, soft_wrap=True)
@@ -58,7 +61,7 @@ def stage_recipes(recipe: Recipe) -> list[tuple[str, Recipe]]:
         settings |= _budget(recipe, settings, share / sum(shares))
         settings["augment"] = _augment(recipe, settings.get("augment", {}))
         try:
-            stage = Recipe.from_dict({**recipe.as_dict(), "stages": [], **settings, "start": start})
+            stage = Recipe.from_dict({**recipe.as_dict(), "stages": [], "crf_folds": 0, **settings, "start": start})
         except SettingError as error:
             raise SettingError(f"stage {number} ({name}): {error}") from error
         place = {"stages": recipe.stages, "out": recipe.out} if last else {"out": str(folder)}
@@ -67,10 +70,10 @@ def stage_recipes(recipe: Recipe) -> list[tuple[str, Recipe]]:
     return stages
 
 
-CRF_SHARES = {"learn": (0.9, 0.1), "joint": (0.7, 0.1, 0.2)}
-"""Of the budget: the network, its CRF, and both together."""
+CRF_SHARES = {"CRF": 0.1, "both": 0.2}
+"""Of the budget, for the stages of a CRF; the network alone has the rest."""
 
-CRF_EPOCHS = {"learn": 5, "joint": 10}
+CRF_EPOCHS = {"CRF": 5, "both": 10}
 """Of a CRF's stages where the recipe's own stages have budgets of their own."""
 
 JOINT_RATE = 0.1
@@ -85,16 +88,20 @@ def with_crf_stages(recipe: Recipe) -> Recipe:
     if recipe.crf == "none" or any("crf" in stage for stage in recipe.stages) or (recipe.start and not recipe.stages):
         return recipe
     own = recipe.stages or [{"name": "network"}]
-    first, *shares = CRF_SHARES[recipe.crf]
-    total = sum(float(stage.get("share", 1)) for stage in own)
-    stages = [{**stage, "share": first * float(stage.get("share", 1)) / total, "crf": "none"} for stage in own]
+    added = {"CRF": "learn", "both": "joint"} if recipe.crf == "joint" else {"CRF": "learn"}
+    if recipe.crf_folds and recipe.crf == "joint":  # the CRF is learned before, by what the folds' networks said
+        added = {"both": "joint"}
+    total, left = sum(float(stage.get("share", 1)) for stage in own), 1 - sum(CRF_SHARES[name] for name in added)
+    stages = [{**stage, "share": left * float(stage.get("share", 1)) / total, "crf": "none"} for stage in own]
     last = {name: value for name, value in own[-1].items() if name not in ("name", "share", *recipe.ALTERNATIVES[0])}
     budgeted = any(name in own[-1] for name in recipe.ALTERNATIVES[0])
-    for how, share in zip(("learn", "joint"), shares):
-        stage = {**last, "name": {"learn": "CRF", "joint": "both"}[how], "share": share, "crf": how}
+    for name, how in added.items():
+        stage = {**last, "name": name, "share": CRF_SHARES[name], "crf": how}
         if how == "joint":
             stage["learning_rate"] = JOINT_RATE * float(last.get("learning_rate", recipe.learning_rate))
-        stages.append({**stage, "epochs": CRF_EPOCHS[how]} if budgeted else stage)
+        elif recipe.crf_folds:  # it is put behind the network as it is
+            stage["crf_rate"] = 0.0
+        stages.append({**stage, "epochs": CRF_EPOCHS[name]} if budgeted else stage)
     if not budgeted and all(getattr(recipe, name) is None for name in recipe.ALTERNATIVES[0]):
         recipe = dataclasses.replace(recipe, epochs=100)
     return dataclasses.replace(recipe, stages=stages)

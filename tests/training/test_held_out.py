@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from segfield.classes import ClassTable
-from segfield.commands.held_out import HeldOut, Part, fold_parts, limited, split_part, weights_hash
 from segfield.crf.dense_crf import DenseCRF
 from segfield.data.dataset import Dataset, folds
 from segfield.data.formats import open_dataset
 from segfield.errors import DataError, SettingError
 from segfield.models import build_classifier
 from segfield.segmenter import ClassifierSpec, Scaling, Segmenter
+from segfield.training.held_out import HeldOut, Part, fold_parts, limited, split_part, weights_hash
 from segfield.training.recipe import Recipe
 
 DATA = "scenes:count=12,size=32x48"

@@ -74,29 +74,29 @@ def lineup_lines(details: dict) -> list[str]:
 
 
 def stanford_lines(details: dict) -> list[str]:
-    """Both networks over the folds that were run."""
+    """Each network over the folds that were run."""
     lines = [
-        f"Stanford Background, {details['budget of each']} a fold, folds {', '.join(map(str, details['folds']))}:",
+        "Stanford Background, over the folds that were run, pooled:",
         "",
-        "| recipe | mIoU | interval over images | pixel accuracy | class accuracy |",
-        "|---|---|---|---|---|",
+        "| recipe | ImageNet weights | budget | folds | mIoU | interval over images | pixel accuracy | class accuracy |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in details["rows"].items():
         low, high = row["interval"]
+        start = "no" if row["recipe"]["weights"] == "none" else "yes"
         lines.append(
-            f"| {name} | {row['mean_iou']:.1f} | {low:.1f} to {high:.1f} | {row['pixel_accuracy']:.1f} "
-            f"| {row['class_accuracy']:.1f} |"
+            f"| {name} | {start} | {row['budget']} | {len(row['folds'])} | {row['mean_iou']:.1f} | {low:.1f} to {high:.1f} "
+            f"| {row['pixel_accuracy']:.1f} | {row['class_accuracy']:.1f} |"
         )
     return lines
 
 
 def crf_rnn_lines(details: dict) -> list[str]:
-    """A network without a CRF and with one, found in three ways."""
+    """Networks without a CRF and with one, found in three ways."""
     lines = [
-        f"CamVid val, {details['budget of each']} for each way, CRFs fitted on {details['images to tune and learn on']} images "
-        "the network did not see:",
+        "A CRF behind a network and trained with it, on val:",
         "",
-        "| network | scores | CRF | mIoU by seed | gain | trimap IoU, 3 pixels, by seed | gain |",
+        "| network, budget | scores | CRF | mIoU by seed | gain | trimap IoU, 3 pixels, by seed | gain |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, told in details["networks"].items():
@@ -108,7 +108,7 @@ def crf_rnn_lines(details: dict) -> list[str]:
                 cells.append(
                     "" if gain is None else f"{gain['value']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})"
                 )
-            lines.append(f"| {name} | {told['scores']} | {how} | " + " | ".join(cells) + " |")
+            lines.append(f"| {name}, {told['budget']} | {told['scores']} | {how} | " + " | ".join(cells) + " |")
     return lines
 
 

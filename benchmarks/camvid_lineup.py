@@ -46,8 +46,10 @@ def main() -> None:
     options = parser.parse_args()
     from record import RESULTS, record
     from segfield.commands.compare import compare
+    from segfield.training.recipe import Recipe
 
-    known = {path.stem.removesuffix("_scratch"): path for path in sorted((ROOT / "recipes").glob("*_scratch.yaml"))}
+    paths = [path for path in sorted((ROOT / "recipes").glob("*_scratch.yaml")) if "camvid" in Recipe.read(path)["data"]]
+    known = {path.stem.removesuffix("_scratch"): path for path in paths}
     wanted = options.only.split(",") if options.only else ["icnet"] if options.quick else list(known)
     there = [path.name.rpartition("_scratch-seed")[0] for path in (Path(options.out) / "runs").glob("*_scratch-seed0")]
     if not options.quick:

@@ -44,11 +44,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", help="names of networks, divided by commas; all by default")
     options = parser.parse_args()
-    from record import RESULTS, record
+    from record import RESULTS, machine, record
     from segfield.commands.compare import compare
     from segfield.training.recipe import Recipe
 
-    paths = [path for path in sorted((ROOT / "recipes").glob("*_scratch.yaml")) if "camvid" in Recipe.read(path)["data"]]
+    paths = [
+        path for path in sorted((ROOT / "recipes").glob("*_scratch.yaml")) if "camvid" in Recipe.read(path)["data"]
+    ]
     known = {path.stem.removesuffix("_scratch"): path for path in paths}
     wanted = options.only.split(",") if options.only else ["icnet"] if options.quick else list(known)
     there = [path.name.rpartition("_scratch-seed")[0] for path in (Path(options.out) / "runs").glob("*_scratch-seed0")]
@@ -62,8 +64,11 @@ def main() -> None:
             data = few_images(Path(options.data), Path(folder) / "few")
         comparison = compare([str(known[name]) for name in wanted], data=data, out=out, seeds=options.seeds, **budget)
     rows = {row.name.removesuffix("_scratch"): row_facts(row) for row in comparison.rows if row.runs}
-    if not options.quick:
-        rows = kept_rows(RESULTS / "camvid_lineup.json", options.time) | rows
+    kept = {} if options.quick else kept_rows(RESULTS / "camvid_lineup.json", options.time)
+    for name, row in rows.items():
+        same = kept.get(name, {}).get("training_seconds") == row["training_seconds"]
+        row["cpu"] = kept[name]["cpu"] if same else machine()["cpu"]  # the one that trained it
+    rows = kept | rows
     ranked = dict(sorted(rows.items(), key=lambda item: -item[1]["mean_iou"]))
     for name, row in ranked.items():
         print(f"{name:20s} {row['mean_iou']:.2f} mIoU on val", flush=True)

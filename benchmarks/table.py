@@ -59,15 +59,15 @@ def lineup_lines(details: dict) -> list[str]:
         f"CamVid val, each network from scratch in {details['budget of each']}:",
         "",
         "| network | mIoU | interval over images | pixel accuracy | parameters, M | multiply–adds, G "
-        "| training, images/s | prediction, images/s |",
-        "|---|---|---|---|---|---|---|---|",
+        "| training, images/s | prediction, images/s | processor |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in details["rows"].items():
         low, high = row["interval of the first seed"]
         lines.append(
             f"| {name} | {row['mean_iou']:.1f} | {low:.1f} to {high:.1f} | {100 * row['pixel_accuracy']:.1f} "
             f"| {row['parameters'] / 1e6:.2f} | {row['multiply_adds'] / 1e9:.1f} | {row['training_rate']:.2f} "
-            f"| {row['prediction_rate']:.2f} |"
+            f"| {row['prediction_rate']:.2f} | {row['cpu']} |"
         )
     published = [f"| {name} | {value} |" for name, value in details["published_on_test"].items()]
     return [*lines, "", "| published from scratch, **test** split | mIoU |", "|---|---|", *published]

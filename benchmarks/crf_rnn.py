@@ -165,6 +165,7 @@ def one_seed(name: str, seed: int, data: str, out: Path, options: argparse.Names
     further = {**settings, "stages": [], "start": str(place / "first"), "weights": "none", "learning_rate": RATE}
     if not options.quick:
         further["time"] = options.more
+        further["augment"] = {**further["augment"], "scale": [0.75, 1.33]}  # a CRF's bandwidths are in pixels
     train(Recipe.from_dict({**further, "out": str(place / "alone")}))
     file = str(place / "alone" / "segmenter.safetensors")
     common: dict[str, Any] = {

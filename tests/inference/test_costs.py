@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -109,15 +112,28 @@ def test_training_rate_pools_the_stages() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="resident memory is read from /proc")
 def test_memory_that_was_given_back_counts_and_memory_from_before_does_not() -> None:
-    before = np.ones(64 * MIB, np.uint8)
-    watch = costs.MemoryWatch("cpu")
-    block = np.ones(96 * MIB, np.uint8)
-    del block
-    small = np.ones(8 * MIB, np.uint8)
-    assert 90 * MIB < watch.peak < 140 * MIB
+    peak, later = in_a_process_of_its_own(
+        """
+        before = np.ones(64 * MIB, np.uint8)
+        watch = costs.MemoryWatch("cpu")
+        block = np.ones(96 * MIB, np.uint8)
+        del block
+        small = np.ones(8 * MIB, np.uint8)
+        print(watch.peak, costs.MemoryWatch("cpu").peak)
+        """
+    )
+    assert 90 * MIB < peak < 140 * MIB
     if os.access("/proc/self/clear_refs", os.W_OK):
-        assert costs.MemoryWatch("cpu").peak < 48 * MIB  # the earlier peak is forgotten
-    assert before[0] + small[0] == 2
+        assert later < 48 * MIB  # the earlier peak is forgotten
+
+
+def in_a_process_of_its_own(program: str) -> list[int]:
+    """Integers that a program prints; in this process memory that earlier tests freed may be taken again."""
+    preamble = f"import numpy as np\nfrom segfield.inference import costs\nMIB = {MIB}\n"
+    said = subprocess.run(
+        [sys.executable, "-c", preamble + textwrap.dedent(program)], capture_output=True, text=True, check=True
+    )
+    return [int(number) for number in said.stdout.split()]
 
 
 @pytest.mark.gpu

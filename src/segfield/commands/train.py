@@ -48,7 +48,9 @@ def train(recipe: Recipe) -> Run:
     if not fitted.is_first_process:
         return run
     if folder.is_finished():
-        console.print(f"{folder.path} is finished already; its report is {folder.report}", highlight=False)
+        console.print(
+            f"{folder.path} is finished already; its report is {folder.report}", highlight=False, soft_wrap=True
+        )
         return run
     segmenter = Segmenter.load(folder.segmenter, device=recipe.device)
     from segfield.evaluation.evaluator import Evaluator

@@ -101,8 +101,9 @@ class Fit:
         self.train, self.val = cached(train, recipe), cached(self.val, recipe)
         if self.console is not None:
             self.console.print(
-                f"{train.describe()}\ntraining on {len(train)}, validating on {len(self.val)}", highlight=False
-            )
+                f"{train.describe()}\ntraining on {len(train)}, validating on {len(self.val)}", highlight=False,
+                soft_wrap=True,
+            )  # fmt: skip
         self.measured = measure(self.train, usable_cores())
         self.val.show_like(self.train[0].image)
         check_validation(self.val)

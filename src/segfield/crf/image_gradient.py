@@ -10,9 +10,22 @@ import numpy as np
 
 from segfield.classes import Array
 from segfield.crf.filters.compiled import compiled_inner, compiled_lean
-from segfield.crf.filters.simd import Width, add, broadcast, item, load, multiply, scale_add, store, subtract, total
+from segfield.crf.filters.gaussian_lines import halve_line, scale_line
+from segfield.crf.filters.simd import (
+    Scalar,
+    Width,
+    add,
+    broadcast,
+    item,
+    load,
+    multiply,
+    scale_add,
+    store,
+    subtract,
+    total,
+)
 from segfield.crf.image_loop import smooth_line, spread_messages, update_band
-from segfield.crf.image_pass import line_messages, mix_line
+from segfield.crf.image_pass import appearance_line, mix_line, position_row
 from segfield.crf.image_terms import Appearance, Model, Position, Scratch, Workspace
 
 _BLOCK = 64  # pixels whose rows stay in the nearest cache
@@ -47,38 +60,60 @@ def gather_gradient_band(part: int, bounds: Array, columns: int, table_at: int, 
         q: (N·stride,) the iteration's probabilities.
         gradient: (N·stride,) out: ∂L/∂X before the iteration.
         to_scores: (N·stride,) to which it is added.
-        block_sums: (2·stride·stride,) float32, for own use.
+        block_sums: (stride·stride,) float32, for own use.
         sums: (2·stride·stride,) float64, from which Σ S_k q is taken away: ∂L/∂C.
     """
     own.across_at[:] = -1
+    table = model.classes * stride
+    half = own.smooth.size // stride  # columns of the position kernel's lines
     for y in range(bounds[part], bounds[part + 1]):
         first = y * columns
+        if appearance.corners > 0:
+            appearance_line(first, columns, appearance, work.rows, own.messages, lanes, stride)
+            mix_line(own.messages, columns, model.tables, table_at, model.classes, own.line, lanes, stride)
+            take_products(own.messages, columns, q, first * stride, np.float32(1), block_sums, sums, 0, lanes, stride)
         if position.taps_x.size > 0:
             smooth_line(y, bounds[-1], position, work.lines, own, lanes, stride)
-        line_messages(first, columns, appearance, position, work.rows, own.smooth, own.messages, lanes, stride)
-        mix_line(own.messages, columns, model.tables, table_at, model.classes, own.line, lanes, stride)
-        for begin in range(0, columns, _BLOCK):
-            _add_products(own.messages, begin, min(begin + _BLOCK, columns), q, first, block_sums, lanes, stride)
-            for n in range(sums.size):
-                sums[n] -= block_sums[n]
-        _softmax_gradient(first, columns, own.line, q, gradient, to_scores, lanes, stride)
+            # the products of widened sums with q are those of the sums with q narrowed by the transpose
+            if position.halved:
+                halve_line(q, first * stride, position.after, first, own.smaller, columns, lanes, stride)
+            else:
+                scale_line(q, first * stride, position.after, first, own.smaller, lanes, stride)
+            twice = np.float32(2 if position.halved else 1)  # [1 3 3 1]/4 widens, [1 3 3 1]/8 narrows
+            take_products(own.smooth, half, own.smaller, 0, twice, block_sums, sums, stride * stride, lanes, stride)
+            mix_line(own.smooth, half, model.tables, table_at + table, model.classes, own.smooth, lanes, stride)
+        _softmax_gradient(first, columns, appearance.corners > 0, own.line, position, own.smooth, q, gradient, to_scores,
+                          lanes, stride)  # fmt: skip
 
 
 @compiled_inner
-def _add_products(messages: Array, begin: int, end: int, q: Array, first: int, sums: Array, lanes: Width,
-                  stride: int) -> None:  # fmt: skip
-    """sums (2·stride·stride,) = Σ over the columns begin … end − 1 of messages[kernel k, class m] · q, a row for each k, m."""
+def take_products(messages: Array, columns: int, q: Array, place: int, factor: Scalar, block_sums: Array, sums: Array,
+                  at: int, lanes: Width, stride: int) -> None:  # fmt: skip
+    """sums[at …] (stride·stride,) −= factor · Σ messages[class m] · q[place …] over the columns, a row for each m.
+
+    Args:
+        block_sums: (stride·stride,) float32, for own use: sums of a few pixels, so that float32 is enough for them.
+    """
+    for begin in range(0, columns, _BLOCK):
+        _products(messages, begin, min(begin + _BLOCK, columns), q, place, block_sums, lanes, stride)
+        for n in range(stride * stride):
+            sums[at + n] -= factor * block_sums[n]
+
+
+@compiled_inner
+def _products(messages: Array, begin: int, end: int, q: Array, place: int, sums: Array, lanes: Width,
+              stride: int) -> None:  # fmt: skip
+    """sums (stride·stride,) = Σ over the columns begin … end − 1 of messages[class m] · q, a row for each m."""
     zero = broadcast(np.float32(0), lanes)
-    step = 2 * stride
-    for m in range(0, step, 4):  # the channels of both kernels, four at a time
+    for m in range(0, stride, 4):  # four channels at a time
         a, b, c, d = zero, zero, zero, zero
         for x in range(begin, end):
-            own = load(q, (first + x) * stride, lanes)
-            place = x * step + m
-            a = scale_add(item(messages, place), own, a)
-            b = scale_add(item(messages, place + 1), own, b)
-            c = scale_add(item(messages, place + 2), own, c)
-            d = scale_add(item(messages, place + 3), own, d)
+            own = load(q, place + x * stride, lanes)
+            here = x * stride + m
+            a = scale_add(item(messages, here), own, a)
+            b = scale_add(item(messages, here + 1), own, b)
+            c = scale_add(item(messages, here + 2), own, c)
+            d = scale_add(item(messages, here + 3), own, d)
         store(sums, m * stride, a)
         store(sums, (m + 1) * stride, b)
         store(sums, (m + 2) * stride, c)
@@ -86,13 +121,21 @@ def _add_products(messages: Array, begin: int, end: int, q: Array, first: int, s
 
 
 @compiled_inner
-def _softmax_gradient(first: int, columns: int, sent: Array, q: Array, gradient: Array, to_scores: Array, lanes: Width,
-                      stride: int) -> None:  # fmt: skip
-    """∂L/∂X = q (∂L/∂q − q · ∂L/∂q) with ∂L/∂q = −sent, line by line."""
+def _softmax_gradient(first: int, columns: int, has_line: bool, line: Array, position: Position, smooth: Array, q: Array,
+                      gradient: Array, to_scores: Array, lanes: Width, stride: int) -> None:  # fmt: skip
+    """∂L/∂X = q (∂L/∂q − q · ∂L/∂q) with ∂L/∂q = −(what both kernels send back), line by line."""
+    half_width = (columns + 1) // 2
+    has_position = position.taps_x.size > 0
     for x in range(columns):
         place = (first + x) * stride
+        sent = broadcast(np.float32(0), lanes)
+        if has_line:
+            sent = load(line, x * stride, lanes)
+        if has_position:
+            scale = item(position.after, first + x)
+            sent = add(sent, position_row(smooth, position.halved, scale, x, half_width, lanes, stride))
         own = load(q, place, lanes)
-        weighted = multiply(own, load(sent, x * stride, lanes))
+        weighted = multiply(own, sent)
         found = subtract(multiply(own, broadcast(total(weighted), lanes)), weighted)
         store(gradient, place, found)
         store(to_scores, place, add(found, load(to_scores, place, lanes)))

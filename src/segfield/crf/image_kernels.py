@@ -95,7 +95,7 @@ def _row_sums(lattice: Lattice) -> Array:
 def scratch(columns: int, stride: int, position: Position, mixes: bool) -> Scratch:
     """One thread's own lines."""
     line = ((columns + 1) // 2 if position.halved else columns) * stride
-    messages = aligned(2 * columns * stride if mixes else 0)
+    messages = aligned(columns * stride if mixes else 0)
     return Scratch(
         aligned(columns * stride), messages, aligned(line), aligned(3 * line if position.halved else stride),
         np.full(3, -1, np.int64), aligned(line), NOTHING,

@@ -11,7 +11,7 @@ from segfield.crf.filters.gaussian_lines import add_line, convolve_across, convo
 from segfield.crf.filters.lattice_embedding import BLOCK
 from segfield.crf.filters.lattice_rows import blur_chains, clear_rows, gather_copies, spread_copies
 from segfield.crf.filters.simd import Scalar, Width
-from segfield.crf.image_pass import line_to_planes, update_line
+from segfield.crf.image_pass import line_to_planes, mix_line, update_line
 from segfield.crf.image_terms import Appearance, Model, Position, Scratch, Workspace
 
 
@@ -66,6 +66,11 @@ def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool,
         first = y * columns
         if has_position and not start:
             smooth_line(y, bounds[-1], position, lines, own, lanes, stride)
+            if model.tables.size > 0:
+                at = table_at + model.classes * stride
+                mix_line(
+                    own.smooth, own.smooth.size // stride, model.tables, at, model.classes, own.smooth, lanes, stride
+                )
         while appearance.corners > 0 and not last and cleared < min(first + columns, end):
             # a row is cleared when the block with its first pixel comes
             block = (cleared - begin) // BLOCK + appearance.touched_start[part]
@@ -152,11 +157,11 @@ def sum_line(part: int, bounds: Array, y: int, columns: int, position: Position,
     """Keep line y's probabilities for the next update's position kernel: convolved along x, or added to half lines."""
     smaller = own.smaller
     if not position.halved:
-        scale_line(own.line, position.before, y * columns, smaller, lanes, stride)
+        scale_line(own.line, 0, position.before, y * columns, smaller, lanes, stride)
         convolve_line(smaller, lines, y * columns * stride, columns, position.taps_x, lanes, stride)
         return
     length = smaller.size
-    halve_line(own.line, position.before, y * columns, smaller, columns, lanes, stride)
+    halve_line(own.line, 0, position.before, y * columns, smaller, columns, lanes, stride)
     near = y // 2
     far = near + 1 if y % 2 else near - 1
     first, last = (bounds[part] + 1) // 2, (bounds[part + 1] + 1) // 2

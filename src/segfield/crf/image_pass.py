@@ -67,55 +67,43 @@ def appearance_row(rows: Array, appearance: Appearance, pixel: int, last: int, l
 
 
 @compiled_inner
-def line_messages(first: int, columns: int, appearance: Appearance, position: Position, rows: Array, smooth: Array,
-                  messages: Array, lanes: Width, stride: int) -> None:  # fmt: skip
-    """Both kernels' filtered values of the pixels first … first + columns − 1: into messages (columns·2·stride,)."""
-    half_width = (columns + 1) // 2
-    near = broadcast(np.float32(0), lanes)
-    similar = near
+def appearance_line(first: int, columns: int, appearance: Appearance, rows: Array, messages: Array, lanes: Width,
+                    stride: int) -> None:  # fmt: skip
+    """The bilateral kernel's filtered values of the pixels first … first + columns − 1: into messages (columns·stride,)."""
     for x in range(columns):
-        pixel = first + x
-        if appearance.corners > 0:
-            similar = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
-            similar = multiply(similar, broadcast(item(appearance.after, pixel), lanes))
-        if position.taps_x.size > 0:
-            near = position_row(smooth, position.halved, item(position.after, pixel), x, half_width, lanes, stride)
-        store(messages, 2 * x * stride, similar)
-        store(messages, (2 * x + 1) * stride, near)
+        similar = appearance_row(rows, appearance, first + x, first + columns - 1, lanes, stride)
+        scale = broadcast(item(appearance.after, first + x), lanes)
+        store(messages, x * stride, multiply(similar, scale))
 
 
 @compiled_inner
 def mix_line(messages: Array, columns: int, tables: Array, at: int, classes: int, out: Array, lanes: Width,
              stride: int) -> None:  # fmt: skip
-    """out (columns·stride,) = Σ_k Σ_m messages[kernel k, class m] · row m of its table; four pixels share a loaded row.
+    """out (columns·stride,) = Σ_m messages[class m] · row m of a table; four pixels share a loaded row.
 
     Args:
-        messages: (columns·2·stride,), of either kernel.
-        tables: at `at` begin the two kernels' tables, K rows each.
+        messages: (columns·stride,), which may be `out`.
+        tables: at `at` begin the table's K rows.
     """
     zero = broadcast(np.float32(0), lanes)
-    step = 2 * stride
     fours = columns // 4 * 4
     for x in range(0, fours, 4):
         a, b, c, d = zero, zero, zero, zero
-        for kernel in range(2):
-            for k in range(classes):
-                row = load(tables, at + (kernel * classes + k) * stride, lanes)
-                place = x * step + kernel * stride + k
-                a = scale_add(item(messages, place), row, a)
-                b = scale_add(item(messages, place + step), row, b)
-                c = scale_add(item(messages, place + 2 * step), row, c)
-                d = scale_add(item(messages, place + 3 * step), row, d)
+        for k in range(classes):
+            row = load(tables, at + k * stride, lanes)
+            place = x * stride + k
+            a = scale_add(item(messages, place), row, a)
+            b = scale_add(item(messages, place + stride), row, b)
+            c = scale_add(item(messages, place + 2 * stride), row, c)
+            d = scale_add(item(messages, place + 3 * stride), row, d)
         store(out, x * stride, a)
         store(out, (x + 1) * stride, b)
         store(out, (x + 2) * stride, c)
         store(out, (x + 3) * stride, d)
     for x in range(fours, columns):
         a = zero
-        for kernel in range(2):
-            for k in range(classes):
-                row = load(tables, at + (kernel * classes + k) * stride, lanes)
-                a = scale_add(item(messages, x * step + kernel * stride + k), row, a)
+        for k in range(classes):
+            a = scale_add(item(messages, x * stride + k), load(tables, at + k * stride, lanes), a)
         store(out, x * stride, a)
 
 
@@ -138,12 +126,12 @@ def update_line(first: int, columns: int, start: bool, model: Model, table_at: i
         start: the first time, when there are no messages yet.
         table_at: where in the model's tables those of this iteration begin.
         rows: the lattice's sums of the last probabilities.
-        smooth: the position kernel's sums along this line, see `position_row`.
+        smooth: the position kernel's sums along this line, see `position_row`; mixed, where the model has tables.
         new_rows: to which the new probabilities are added; empty where no further update follows.
         kept: the last probabilities of all pixels, for damping and tolerance; or empty.
         given: probabilities of all pixels to start with; empty for softmax(−U).
         halved: `given` is of half the lines and columns.
-        messages: (columns·2·stride,) memory, where the model has tables.
+        messages: (columns·stride,) memory, where the model has tables.
         line: (columns·stride,) out: the new probabilities.
 
     Returns:
@@ -159,22 +147,21 @@ def update_line(first: int, columns: int, start: bool, model: Model, table_at: i
     appearance_weight, position_weight = load(model.appearance_weight, 0, lanes), load(model.position_weight, 0, lanes)
     zero = broadcast(np.float32(0), lanes)
     change = zero
-    if mixes:
-        line_messages(first, columns, appearance, position, rows, smooth, messages, lanes, stride)
+    if mixes and corners > 0:
+        appearance_line(first, columns, appearance, rows, messages, lanes, stride)
         mix_line(messages, columns, model.tables, table_at, model.classes, line, lanes, stride)
     for x in range(columns):
         pixel = first + x
         energy = subtract(zero, load(model.unary, pixel * stride, lanes))
-        if mixes:
+        if has_position:
+            near = position_row(smooth, position.halved, item(position.after, pixel), x, half_width, lanes, stride)
+            energy = subtract(energy, near) if mixes else multiply_add(position_weight, near, energy)
+        if corners > 0 and mixes:
             energy = subtract(energy, load(line, x * stride, lanes))
-        else:
-            if has_position:
-                near = position_row(smooth, position.halved, item(position.after, pixel), x, half_width, lanes, stride)
-                energy = multiply_add(position_weight, near, energy)
-            if corners > 0:
-                similar = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
-                weight = multiply(appearance_weight, broadcast(item(appearance.after, pixel), lanes))
-                energy = multiply_add(weight, similar, energy)
+        elif corners > 0:
+            similar = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
+            weight = multiply(appearance_weight, broadcast(item(appearance.after, pixel), lanes))
+            energy = multiply_add(weight, similar, energy)
         updated = (
             load(given, (given_first + (x // 2 if halved else x)) * stride, lanes)
             if start and given.size > 0

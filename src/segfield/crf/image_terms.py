@@ -78,7 +78,7 @@ class Scratch(NamedTuple):
     """One thread's own lines."""
 
     line: Array  # (W·stride,) probabilities
-    messages: Array  # (W·2·stride,) of either kernel, where there are tables
+    messages: Array  # (W·stride,) of the bilateral kernel, where there are tables
     smooth: Array  # (W or w, times stride): the position kernel's sums along a line
     across: Array  # (3·w·stride,): half-resolution lines already smoothed …
     across_at: Array  # (3,) … and which they are

@@ -109,8 +109,8 @@ class UnrolledImage:
         self._run(spread_band, None, appearance, position, model, work)
         place = iteration if self.sets > 1 else 0
         parts = len(self.kernels._bounds) - 1
-        size = 2 * self.stride * self.stride
-        own_sums, block_sums = np.zeros((parts, size)), np.zeros((parts, size), np.float32)
+        size = self.stride * self.stride
+        own_sums, block_sums = np.zeros((parts, 2 * size)), np.zeros((parts, size), np.float32)
         self._run(
             gather_gradient_band, self._at(iteration), appearance, position, model, work,
             lambda part: (q, gradient, to_scores, block_sums[part], own_sums[part]),

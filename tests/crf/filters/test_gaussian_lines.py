@@ -58,7 +58,7 @@ def test_half_resolution_comes_near_the_gaussian(sigma: float, of_the_peak: floa
         impulse = np.zeros((length, 4), np.float32)
         impulse[centre] = 1
         small, smooth = np.empty((length // 2, 4), np.float32), np.empty((length // 2, 4), np.float32)
-        halve_line(impulse.reshape(-1), np.ones(length, np.float32), 0, small.reshape(-1), length, FOUR, 4)
+        halve_line(impulse.reshape(-1), 0, np.ones(length, np.float32), 0, small.reshape(-1), length, FOUR, 4)
         convolve_line(small.reshape(-1), smooth.reshape(-1), 0, length // 2, taps(sigma, True), FOUR, 4)
         kernel = 2 * halving(length).T @ smooth[:, 0]
         apart = np.arange(length) - centre
@@ -98,9 +98,18 @@ def test_across_lines(height: int) -> None:
 @pytest.mark.parametrize("columns", [1, 2, 3, 4, 9, 10])
 def test_halving_a_line(columns: int) -> None:
     line, scale = random_rows(columns + 2), RNG.random(columns + 7).astype(np.float32)
-    line[columns:], scale[columns + 5 :] = np.nan, np.nan  # nothing beyond the line's end counts
+    line[columns:], scale[columns + 5 :] = np.nan, np.nan  # nothing before or beyond the line counts
     out = np.empty(((columns + 1) // 2, 4), np.float32)
-    halve_line(line.reshape(-1), scale, 5, out.reshape(-1), columns, FOUR, 4)
+    halve_line(
+        np.concatenate([np.full(8, np.nan, np.float32), line.reshape(-1)]),
+        8,
+        scale,
+        5,
+        out.reshape(-1),
+        columns,
+        FOUR,
+        4,
+    )
     line, scale = line[:columns], scale[: columns + 5]
     np.testing.assert_allclose(out, halving(columns) @ (scale[5:, None] * line), atol=1e-6)
 
@@ -108,7 +117,9 @@ def test_halving_a_line(columns: int) -> None:
 def test_scaling_a_line() -> None:
     line, scale = random_rows(6), RNG.random(9).astype(np.float32)
     out = np.empty_like(line)
-    scale_line(line.reshape(-1), scale, 2, out.reshape(-1), FOUR, 4)
+    scale_line(
+        np.concatenate([np.full(8, np.nan, np.float32), line.reshape(-1)]), 8, scale, 2, out.reshape(-1), FOUR, 4
+    )
     np.testing.assert_allclose(out, scale[2:8, None] * line, rtol=1e-6)
 
 

@@ -89,26 +89,29 @@ def convolve_across(lines: Array, y: int, height: int, length: int, out: Array, 
 
 
 @compiled_lean
-def halve_line(line: Array, scale: Array, first: int, out: Array, columns: int, lanes: Width, stride: int) -> None:
-    """[1 3 3 1]/8 along a line, each pixel times its scale[first + x]: `columns` → (columns + 1) // 2 rows."""
+def halve_line(line: Array, place: int, scale: Array, first: int, out: Array, columns: int, lanes: Width,
+               stride: int) -> None:  # fmt: skip
+    """[1 3 3 1]/8 along line[place …], each pixel times its scale[first + x]: `columns` → (columns + 1) // 2 rows."""
     for x in range((columns + 1) // 2):
         here, left, right, beyond = 2 * x, max(2 * x - 1, 0), min(2 * x + 1, columns - 1), min(2 * x + 2, columns - 1)
         found = multiply(
-            broadcast(np.float32(0.375) * item(scale, first + here), lanes), load(line, here * stride, lanes)
+            broadcast(np.float32(0.375) * item(scale, first + here), lanes), load(line, place + here * stride, lanes)
         )
         weight = np.float32(0.375) * item(scale, first + right) if right > here else np.float32(0)
-        found = scale_add(weight, load(line, right * stride, lanes), found)
+        found = scale_add(weight, load(line, place + right * stride, lanes), found)
         weight = np.float32(0.125) * item(scale, first + left) if left < here else np.float32(0)
-        found = scale_add(weight, load(line, left * stride, lanes), found)
+        found = scale_add(weight, load(line, place + left * stride, lanes), found)
         weight = np.float32(0.125) * item(scale, first + beyond) if beyond > right else np.float32(0)
-        store(out, x * stride, scale_add(weight, load(line, beyond * stride, lanes), found))
+        store(out, x * stride, scale_add(weight, load(line, place + beyond * stride, lanes), found))
 
 
 @compiled_lean
-def scale_line(line: Array, scale: Array, first: int, out: Array, lanes: Width, stride: int) -> None:
-    """out = line, each pixel times scale[first + x]."""
-    for x in range(line.size // stride):
-        store(out, x * stride, multiply(broadcast(item(scale, first + x), lanes), load(line, x * stride, lanes)))
+def scale_line(line: Array, place: int, scale: Array, first: int, out: Array, lanes: Width, stride: int) -> None:
+    """out = line[place …], each pixel times scale[first + x]."""
+    for x in range(out.size // stride):
+        store(
+            out, x * stride, multiply(broadcast(item(scale, first + x), lanes), load(line, place + x * stride, lanes))
+        )
 
 
 @compiled_lean

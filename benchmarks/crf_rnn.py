@@ -1,12 +1,12 @@
 """What a CRF does for one network: without, found by cross-validation, learned behind it, and trained with it (CRF-RNN).
 
-As in the paper the classifier is trained first, once for each seed. From there two runs go on at the same rates for the same
-further time: the network alone, and the network with a CRF. The CRFs that are tuned and learned stand behind the former,
-fitted on images of train that it did not see (every sixth stretch of ten images, split `tune`); what is learned starts from
-what was tuned, and what is trained jointly from what was learned. The last weights are scored on val, which nothing chose:
-not even whether the CRF is on.
+As in the paper the classifier is trained first, once for each seed. From there two runs go on at the same rates for as many
+further steps: the network alone, and the network with a CRF, whose steps take longer. The CRFs that are tuned and learned
+stand behind the former, fitted on images of train that it did not see (every sixth stretch of ten images, split `tune`); what
+is learned, by the soft IoU, starts from what was tuned, and what is trained jointly from what was learned. The last weights
+are scored on val, which nothing chose: not even whether the CRF is on.
 
-    python benchmarks/crf_rnn.py --out FOLDER [--set camvid] [--networks NAME,…] [--weights FILE] [--time 8m] [--more 4m]
+    python benchmarks/crf_rnn.py --out FOLDER [--set camvid] [--networks NAME,…] [--weights FILE] [--time 8m] [--more 300]
 
 The value is the trimap IoU (3 pixels) of joint training minus that of the network alone, in points, over all seeds; its goal
 is that the intervals of joint, learned or tuned, and alone are apart in the paper's order. A second call with the same --out
@@ -54,7 +54,7 @@ def main() -> None:
     )
     parser.add_argument("--weights", help="a file of ImageNet weights for the encoder; from scratch by default")
     parser.add_argument("--time", default="8m", help="budget of the network at first")
-    parser.add_argument("--more", default="4m", help="further budget: alone, or with the CRF")
+    parser.add_argument("--more", type=int, default=300, help="further steps: alone, or with the CRF")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--images", type=int, default=16, help="to tune and to learn on")
     options = parser.parse_args()
@@ -73,7 +73,7 @@ def main() -> None:
             key = f"{name}, {options.set}, {'ImageNet weights' if options.weights else 'from scratch'}"
             found[key] = {
                 "scores": NETWORKS[name],
-                "budget": f"{options.time} + {options.more}",
+                "budget": f"{options.time} + {options.more} steps",
                 "images to tune and learn on": options.images,
                 **compared(tallies),
             }
@@ -86,7 +86,7 @@ def main() -> None:
         "crf_rnn",
         joint_gain(found[best]),
         f"points of trimap IoU, 3 pixels ({best})",
-        "the same network alone, trained for the same time; met where joint, tuned or learned, and alone are apart in this order",
+        "the same network alone, trained for as many steps; met where joint, tuned or learned, and alone are apart in this order",
         0.0,
         found[best]["in order and apart"],
         {"split": "val; the last weights, which val did not choose", "networks": found},
@@ -164,7 +164,7 @@ def one_seed(name: str, seed: int, data: str, out: Path, options: argparse.Names
     train(Recipe.from_dict({**settings, "out": str(place / "first")}))
     further = {**settings, "stages": [], "start": str(place / "first"), "weights": "none", "learning_rate": RATE}
     if not options.quick:
-        further["time"] = options.more
+        further |= {"time": None, "steps": options.more}
         further["augment"] = {**further["augment"], "scale": [0.75, 1.33]}  # a CRF's bandwidths are in pixels
     train(Recipe.from_dict({**further, "out": str(place / "alone")}))
     file = str(place / "alone" / "segmenter.safetensors")
@@ -174,7 +174,7 @@ def one_seed(name: str, seed: int, data: str, out: Path, options: argparse.Names
     }  # fmt: skip
     tuned = tune(file, data, out=str(place / "tuned"), **common).best
     start = str(place / "tuned" / "refiner.json")
-    learned = tune(file, data, out=str(place / "learned"), base=start, learn="log_likelihood", **common).best
+    learned = tune(file, data, out=str(place / "learned"), base=start, learn="soft_iou", **common).best
     start = str(place / "learned" / "refiner.json")
     train(Recipe.from_dict({**further, "crf": "joint", "crf_start": start, "out": str(place / "joint")}))
     alone, joint = (Segmenter.load(place / how / "segmenter.safetensors") for how in ("alone", "joint"))

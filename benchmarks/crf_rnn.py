@@ -148,7 +148,7 @@ def one_seed(name: str, seed: int, data: str, out: Path, options: argparse.Names
     from segfield.training.recipe import Recipe
 
     place = out / f"{name}-seed{seed}"
-    kept = place / "tallies.npz"
+    kept = place / f"tallies-{options.time}-{options.more}.npz"  # another budget is another result
     if kept.is_file():
         return dict(np.load(kept))
     classes = str(out / "classes.json")

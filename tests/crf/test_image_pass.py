@@ -82,9 +82,9 @@ def updated(unary: np.ndarray, start: bool = True, kept: np.ndarray = NOTHING, g
     rows = np.full((first + columns, 4), 1e30, np.float32)
     rows[first:, :classes] = unary
     none = np.zeros(4, np.float32)
-    model = Model(rows.reshape(-1), classes, none, none, NOTHING, False, np.float32(0), np.float32(0), False)
+    model = Model(rows.reshape(-1), classes, none, none, None, False, np.float32(0), np.float32(0), False)
     line = np.empty((columns, 4), np.float32)
-    change = update_line(first, columns, start, model._replace(**changes), 0, NO_APPEARANCE, NO_POSITION, NOTHING, NOTHING,
+    change = update_line(first, columns, start, model._replace(**changes), None, 0, NO_APPEARANCE, NO_POSITION, NOTHING, NOTHING,
                          NOTHING, kept, given, halved, NOTHING, line.reshape(-1), Width(4), 4)  # fmt: skip
     assert (line[:, classes:] == 0).all()
     return line[:, :classes], change

@@ -132,7 +132,7 @@ class ImageCRF:
         classes, stride = len(unary), lanes_for(len(unary))
         model = _model(classes, stride, bilateral_weight, gaussian_weight, compatibility, damping, tolerance)
         early = 0
-        each_its_own = model.tables.size > 2 * classes * stride
+        each_its_own = model.tables is not None and model.tables.size > 2 * classes * stride
         if cheap_start and start is None and not (damping or tolerance or each_its_own):
             early = cheap_iterations(iterations, self._fine, classes, self.shape)
         if early and self._fine:
@@ -168,7 +168,7 @@ class ImageCRF:
         work = Workspace(
             memory[0], memory[1], memory[2], memory[3], borders, kept, given, halved, changes, new_barrier(), out
         )
-        own = [scratch(columns, stride, position, model.tables.size > 0) for _ in range(parts)]
+        own = [scratch(columns, stride, position, model.tables is not None) for _ in range(parts)]
 
         def run_part(part: int) -> None:
             run_band(
@@ -179,6 +179,7 @@ class ImageCRF:
                 appearance,
                 position,
                 model,
+                model.tables,
                 work,
                 own[part],
                 Width(stride),
@@ -257,14 +258,14 @@ def _model(
 ) -> Model:  # fmt: skip
     weights = [np.asarray(weight, np.float32) for weight in (bilateral_weight, gaussian_weight)]
     padded = np.zeros((2, stride), np.float32)
-    tables = NOTHING
+    tables = None
     if compatibility is None and max(weight.ndim for weight in weights) < 2:
         for row, weight in zip(padded, weights):
             row[:classes] = weight
     else:
         tables = _tables(classes, stride, weights, compatibility)
         padded[:, :classes] = [[np.any(weight)] for weight in weights]  # which kernels are on
-    careful = tables.size > 0 or bool(padded.min() < 0)
+    careful = tables is not None or bool(padded.min() < 0)
     return Model(
         NOTHING, classes, padded[0], padded[1], tables, careful, np.float32(damping), np.float32(tolerance), False
     )

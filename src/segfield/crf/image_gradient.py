@@ -35,8 +35,8 @@ _BLOCK = 64  # pixels whose rows stay in the nearest cache
 def spread_band(part: int, bounds: Array, columns: int, appearance: Appearance, position: Position, model: Model,
                 work: Workspace, own: Scratch, lanes: Width, stride: int) -> None:  # fmt: skip
     """Filter `work.start` up to the slice: into work.rows and work.lines, in step with the other threads."""
-    update_band(part, bounds, columns, True, False, 0, appearance, position, model, work, own, work.rows, work.lines,
-                work.rows, work.lines, lanes, stride)  # fmt: skip
+    update_band(part, bounds, columns, True, False, 0, appearance, position, model, model.tables, work, own, work.rows,
+                work.lines, work.rows, work.lines, lanes, stride)  # fmt: skip
     spread_messages(part, bounds, columns, appearance, position, work, own, work.rows, work.lines, lanes, stride)
 
 
@@ -44,8 +44,8 @@ def spread_band(part: int, bounds: Array, columns: int, appearance: Appearance, 
 def gather_band(part: int, bounds: Array, columns: int, table_at: int, appearance: Appearance, position: Position,
                 model: Model, work: Workspace, own: Scratch, lanes: Width, stride: int) -> None:  # fmt: skip
     """work.kept ← softmax(−U − messages) of what was spread, or −U − messages itself where the model is raw."""
-    update_band(part, bounds, columns, False, True, table_at, appearance, position, model, work, own, work.rows,
-                work.lines, work.rows, work.lines, lanes, stride)  # fmt: skip
+    update_band(part, bounds, columns, False, True, table_at, appearance, position, model, model.tables, work, own,
+                work.rows, work.lines, work.rows, work.lines, lanes, stride)  # fmt: skip
 
 
 @compiled_lean

@@ -17,8 +17,12 @@ from segfield.crf.image_terms import Appearance, Model, Position, Scratch, Works
 
 @compiled_lean
 def run_band(part: int, bounds: Array, columns: int, iterations: int, appearance: Appearance, position: Position,
-             model: Model, work: Workspace, own: Scratch, lanes: Width, stride: int) -> tuple[int, Scalar]:  # fmt: skip
+             model: Model, tables: Array | None, work: Workspace, own: Scratch, lanes: Width,
+             stride: int) -> tuple[int, Scalar]:  # fmt: skip
     """All iterations for the lines bounds[part] … bounds[part + 1] − 1, in step with the other threads.
+
+    Args:
+        tables: the model's, see `update_line`.
 
     Returns:
         the iterations done, and the largest change of a probability in the last (0 where it was not asked for).
@@ -28,13 +32,15 @@ def run_band(part: int, bounds: Array, columns: int, iterations: int, appearance
     change: Scalar = np.float32(0)
     done = 0
     set_size = 2 * model.classes * stride
-    sets = model.tables.size // set_size
+    sets = 1
+    if tables is not None:
+        sets = tables.size // set_size
     for iteration in range(iterations + 1):
         done = iteration
         last = iteration == iterations
         table_at = max(iteration - 1, 0) * set_size if sets > 1 else 0
-        change = update_band(part, bounds, columns, iteration == 0, last, table_at, appearance, position, model, work, own, rows,
-                             lines, new_rows, new_lines, lanes, stride)  # fmt: skip
+        change = update_band(part, bounds, columns, iteration == 0, last, table_at, appearance, position, model, tables,
+                             work, own, rows, lines, new_rows, new_lines, lanes, stride)  # fmt: skip
         if work.kept.size > 0:
             work.changes[part * 8] = change
             wait_for_all(work.barrier, parts)
@@ -54,8 +60,9 @@ def run_band(part: int, bounds: Array, columns: int, iterations: int, appearance
 
 @compiled_inner
 def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool, table_at: int,
-                appearance: Appearance, position: Position, model: Model, work: Workspace, own: Scratch, rows: Array,
-                lines: Array, new_rows: Array, new_lines: Array, lanes: Width, stride: int) -> Scalar:  # fmt: skip
+                appearance: Appearance, position: Position, model: Model, tables: Array | None, work: Workspace,
+                own: Scratch, rows: Array, lines: Array, new_rows: Array, new_lines: Array, lanes: Width,
+                stride: int) -> Scalar:  # fmt: skip
     """One mean-field update of a band's lines, and their new sums where another update follows. Returns the change."""
     begin, end = bounds[part] * columns, bounds[part + 1] * columns
     has_position = position.taps_x.size > 0
@@ -66,18 +73,16 @@ def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool,
         first = y * columns
         if has_position and not start:
             smooth_line(y, bounds[-1], position, lines, own, lanes, stride)
-            if model.tables.size > 0:
+            if tables is not None:
                 at = table_at + model.classes * stride
-                mix_line(
-                    own.smooth, own.smooth.size // stride, model.tables, at, model.classes, own.smooth, lanes, stride
-                )
+                mix_line(own.smooth, own.smooth.size // stride, tables, at, model.classes, own.smooth, lanes, stride)
         while appearance.corners > 0 and not last and cleared < min(first + columns, end):
             # a row is cleared when the block with its first pixel comes
             block = (cleared - begin) // BLOCK + appearance.touched_start[part]
             row = appearance.first_row[part]
             clear_rows(new_rows, row + appearance.touched[block], row + appearance.touched[block + 1], lanes, stride)
             cleared += BLOCK
-        line_change = update_line(first, columns, start, model, table_at, appearance, position, rows, own.smooth,
+        line_change = update_line(first, columns, start, model, tables, table_at, appearance, position, rows, own.smooth,
                                   own.nothing if last else new_rows, work.kept, work.start,
                                   work.start_halved, own.messages, own.line, lanes, stride)  # fmt: skip
         change = max(change, line_change)

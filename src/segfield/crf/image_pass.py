@@ -117,14 +117,15 @@ def softmax(row: Row, careful: bool, lanes: Width) -> Row:
 
 
 @compiled_lean
-def update_line(first: int, columns: int, start: bool, model: Model, table_at: int, appearance: Appearance,
-                position: Position, rows: Array, smooth: Array, new_rows: Array, kept: Array, given: Array, halved: bool,
-                messages: Array, line: Array, lanes: Width, stride: int) -> Scalar:  # fmt: skip
+def update_line(first: int, columns: int, start: bool, model: Model, tables: Array | None, table_at: int,
+                appearance: Appearance, position: Position, rows: Array, smooth: Array, new_rows: Array, kept: Array,
+                given: Array, halved: bool, messages: Array, line: Array, lanes: Width, stride: int) -> Scalar:  # fmt: skip
     """Update the pixels first … first + columns − 1.
 
     Args:
         start: the first time, when there are no messages yet.
-        table_at: where in the model's tables those of this iteration begin.
+        tables: the model's; as an argument of its own, so that nothing of them is compiled where it is None.
+        table_at: where in them those of this iteration begin.
         rows: the lattice's sums of the last probabilities.
         smooth: the position kernel's sums along this line, see `position_row`; mixed, where the model has tables.
         new_rows: to which the new probabilities are added; empty where no further update follows.
@@ -140,28 +141,29 @@ def update_line(first: int, columns: int, start: bool, model: Model, table_at: i
     corners = 0 if start else appearance.corners
     new_corners = appearance.corners if new_rows.size > 0 else 0
     has_position = position.taps_x.size > 0 and not start
-    mixes = model.tables.size > 0 and not start
     compares = model.damping > 0 or model.tolerance > 0  # else what is kept may be memory not yet written
     half_width = (columns + 1) // 2
     given_first = first // columns // 2 * half_width if halved else first
     appearance_weight, position_weight = load(model.appearance_weight, 0, lanes), load(model.position_weight, 0, lanes)
     zero = broadcast(np.float32(0), lanes)
     change = zero
-    if mixes and corners > 0:
-        appearance_line(first, columns, appearance, rows, messages, lanes, stride)
-        mix_line(messages, columns, model.tables, table_at, model.classes, line, lanes, stride)
+    if tables is not None:  # noqa: SIM102 - the compiler prunes this condition only where it stands alone
+        if corners > 0:
+            appearance_line(first, columns, appearance, rows, messages, lanes, stride)
+            mix_line(messages, columns, tables, table_at, model.classes, line, lanes, stride)
     for x in range(columns):
         pixel = first + x
         energy = subtract(zero, load(model.unary, pixel * stride, lanes))
         if has_position:
             near = position_row(smooth, position.halved, item(position.after, pixel), x, half_width, lanes, stride)
-            energy = subtract(energy, near) if mixes else multiply_add(position_weight, near, energy)
-        if corners > 0 and mixes:
-            energy = subtract(energy, load(line, x * stride, lanes))
-        elif corners > 0:
-            similar = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
-            weight = multiply(appearance_weight, broadcast(item(appearance.after, pixel), lanes))
-            energy = multiply_add(weight, similar, energy)
+            energy = subtract(energy, near) if tables is not None else multiply_add(position_weight, near, energy)
+        if corners > 0:
+            if tables is not None:
+                energy = subtract(energy, load(line, x * stride, lanes))
+            else:
+                similar = appearance_row(rows, appearance, pixel, first + columns - 1, lanes, stride)
+                weight = multiply(appearance_weight, broadcast(item(appearance.after, pixel), lanes))
+                energy = multiply_add(weight, similar, energy)
         updated = (
             load(given, (given_first + (x // 2 if halved else x)) * stride, lanes)
             if start and given.size > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from segfield.classes import Array
 from segfield.crf.filters.simd import Scalar
@@ -49,9 +49,7 @@ class Model(NamedTuple):
     classes: int
     appearance_weight: Array  # (stride,) float32
     position_weight: Array  # (stride,) float32
-    tables: (
-        Array  # (S·2·K·stride,) float32: Cᵀ of the bilateral and the Gaussian kernel, S 1 or the iterations; or empty
-    )
+    tables: Any  # (S·2·K·stride,) float32: Cᵀ of the bilateral and the Gaussian kernel, S 1 or the iterations; or None
     careful: bool  # messages may be negative, so the largest −U − message may lie far below 0
     damping: Scalar
     tolerance: Scalar

@@ -101,6 +101,19 @@ def test_together_each_has_its_own_rate() -> None:
     assert {rates[id(parameter)] for parameter in network.parameters()} == {0.125}
 
 
+def test_the_network_s_own_scores_may_count_as_well() -> None:
+    network = build_classifier("unet_padded", 1, 3, options={"width": 2, "levels": 2})
+    batch = batch_of()
+    ((_, published),) = objective(network, "joint").turns(batch)
+    ((_, both),) = objective(network, "joint", crf_network_loss=0.25).turns(batch)
+    assert set(published) == {"cross_entropy"} and set(both) == {"cross_entropy", "network cross_entropy"}
+    own = torch.nn.functional.cross_entropy(network((batch.images - 10) / 2), batch.labels.long())
+    torch.testing.assert_close(both["network cross_entropy"], 0.25 * own)
+    torch.testing.assert_close(both["cross_entropy"], published["cross_entropy"])
+    ((_, alone),) = objective(network, "learn", crf_network_loss=0.25).turns(batch)  # nothing of the network's to learn
+    assert set(alone) == {"cross_entropy"}
+
+
 def test_auxiliary_heads_and_coarse_logits() -> None:
     ((_, losses),) = objective(TwoHeads(), "joint").turns(batch_of())
     assert set(losses) == {"cross_entropy", "auxiliary0"}

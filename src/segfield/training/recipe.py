@@ -110,6 +110,8 @@ class Recipe:
     """What the CRF starts from: a preset's name, or a JSON file such as refiner.json of `segfield tune`."""
     crf_rate: float = 0.01
     """Highest learning rate of the CRF's parameters."""
+    crf_network_loss: float = 0.0
+    """Weight of the loss of the network's own scores beside that of the refined ones, where both are trained; 0 as published."""
     crf_folds: int = 0
     """Learn the CRF from what networks of so many folds say of images they did not see; 0: on images as they are trained on."""
     crf_options: dict[str, Any] = field(default_factory=dict)
@@ -319,6 +321,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("weight_decay", 0, 100),
     ("clip", 0, 1e9),
     ("crf_rate", 0, 1000),
+    ("crf_network_loss", 0, 1000),
     ("crf_folds", 0, 1000),
     ("power", 0, 100),
     ("step_every", 0.001, 1),

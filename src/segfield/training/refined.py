@@ -31,7 +31,8 @@ from segfield.training.supervised import Supervised
 class Refined(Supervised):
     """Minimise the combined loss of the CRF's logits; auxiliary heads keep their losses.
 
-    With `crf` 'learn' the classifier is as it is, in evaluation mode; with 'joint' both learn, each at its own rate.
+    With `crf` 'learn' the classifier is as it is, in evaluation mode; with 'joint' both learn, each at its own rate, and the
+    classifier's own logits count as well, `crf_network_loss` times: a network that is scored behind the CRF alone leans on it.
 
     Args:
         classifier: the network, on its device.
@@ -44,7 +45,7 @@ class Refined(Supervised):
     def __init__(
         self, classifier: Classifier, crf: CRFRNN, loss: CombinedLoss, scaling: Scaling, recipe: Recipe
     ) -> None:
-        self.crf, self.alone = crf, recipe.crf == "learn"
+        self.crf, self.alone, self.network_loss = crf, recipe.crf == "learn", recipe.crf_network_loss
         learned = [parameter for parameter in crf.parameters() if parameter.requires_grad]
         group: dict[str, Any] = {
             "params": learned, "lr": recipe.crf_rate, "highest_rate": recipe.crf_rate, "weight_decay": 0.0,
@@ -78,10 +79,13 @@ class Refined(Supervised):
         height, width = batch.labels.shape[1:]
         logits = from_label_grid(output.logits.float(), height, width)
         losses = self.losses(self.networks["crf"](batch.images, logits), batch)
-        yield (
-            "crf" if self.alone else "classifier",
-            losses | ({} if self.alone else self.auxiliary_losses(output, batch)),
-        )
+        if self.alone:
+            yield "crf", losses
+            return
+        if self.network_loss:
+            own = self.losses(output.logits, batch)
+            losses |= {f"network {name}": self.network_loss * loss for name, loss in own.items()}
+        yield "classifier", losses | self.auxiliary_losses(output, batch)
 
     def refiner(self) -> Refiner:
         return self.crf.as_dense_crf()

@@ -18,6 +18,7 @@ FLOORS = (
     ("segfield.training.recipe", 2),  # settings alone: read by the command line
     ("segfield.training", 5),
     ("segfield.segmenter", 4),
+    ("segfield.exported", 4),
     ("segfield.inference", 3),
     ("segfield.segmentation", 2),
     ("segfield.drawing", 2),

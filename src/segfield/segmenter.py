@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,7 +25,8 @@ from segfield.models.classifier import Classifier
 from segfield.segmentation import Segmentation
 
 FORMAT_VERSION = 1
-_KEY = "segfield"
+KEY = "segfield"
+"""Of the metadata in which a file tells what it is."""
 
 
 @dataclass(frozen=True)
@@ -51,69 +53,42 @@ class ClassifierSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Segmenter:
-    """Predicts: classifier + classes + input scaling + refiner, saved as one file that needs nothing else.
+class BaseSegmenter(ABC):
+    """Whatever predicts an image: a `Segmenter`, or one that was exported to another runtime.
 
-    Args:
-        classifier: the network; put in evaluation mode.
-        spec: what rebuilds it.
-        classes: the class table; its length is the network's K.
-        scaling: input scaling in the files' own units.
-        facts: anything worth keeping beside the weights (scores, recipe, versions); JSON-able.
-        refiner: cleans the edges of its probabilities at every prediction that does not say otherwise; saved with it.
+    Attributes:
+        classes: the class table, K long.
+        facts: what is kept beside the weights: recipe, scores, versions.
+        refiner: cleans the edges of its probabilities at every prediction that does not say otherwise.
     """
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        spec: ClassifierSpec,
-        classes: ClassTable,
-        scaling: Scaling,
-        facts: Mapping[str, Any] | None = None,
-        refiner: Refiner | None = None,
-    ) -> None:
-        if spec.classes != len(classes):
-            raise DataError(
-                f"the network has {spec.classes} classes but the class table has {len(classes)}; "
-                "use the class table the segmenter was trained with, or train anew"
-            )
-        self.classifier = classifier.eval()
-        self.spec = spec
-        self.classes = classes
-        self.scaling = scaling
-        self.facts = dict(facts or {})
-        self.refiner = refiner
+    classes: ClassTable
+    facts: dict[str, Any]
+    refiner: Refiner | None
 
     @property
+    @abstractmethod
     def bands(self) -> int:
         """C: bands an image must have."""
-        return self.spec.bands
 
     @property
+    @abstractmethod
     def stride(self) -> int:
         """Tile origins are multiples of it, in pixels."""
-        return self.classifier.stride
 
     @property
+    @abstractmethod
     def receptive_margin(self) -> int:
         """Pixels at a tile's edge whose prediction lacks context."""
-        return self.classifier.margin
 
     @property
+    @abstractmethod
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.classifier.parameters()).device
+        """Where it computes."""
 
-    def to(self, device: str | torch.device) -> Segmenter:
-        """Move the weights; returns the segmenter itself."""
-        self.classifier.to(device)
-        return self
-
-    @torch.inference_mode()
+    @abstractmethod
     def window_logits(self, tiles: Tensor) -> Tensor:
-        """(B, C, h, w) raw image values, any size → (B, K, h, w) float32 logits, on the segmenter's device."""
-        x = self.scaling(tiles.to(self.device)).contiguous(memory_format=torch.channels_last)
-        return self.classifier(x).float()  # type: ignore[no-any-return]
+        """(B, C, h, w) raw image values, any size → (B, K, h, w) float32 logits, on its device."""
 
     def __call__(
         self,
@@ -153,12 +128,78 @@ class Segmenter:
             name=name,
         )
 
+
+class Segmenter(BaseSegmenter):
+    """Predicts: classifier + classes + input scaling + refiner, saved as one file that needs nothing else.
+
+    Args:
+        classifier: the network; put in evaluation mode.
+        spec: what rebuilds it.
+        classes: the class table; its length is the network's K.
+        scaling: input scaling in the files' own units.
+        facts: anything worth keeping beside the weights (scores, recipe, versions); JSON-able.
+        refiner: cleans the edges of its probabilities at every prediction that does not say otherwise; saved with it.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        spec: ClassifierSpec,
+        classes: ClassTable,
+        scaling: Scaling,
+        facts: Mapping[str, Any] | None = None,
+        refiner: Refiner | None = None,
+    ) -> None:
+        if spec.classes != len(classes):
+            raise DataError(
+                f"the network has {spec.classes} classes but the class table has {len(classes)}; "
+                "use the class table the segmenter was trained with, or train anew"
+            )
+        self.classifier = classifier.eval()
+        self.spec = spec
+        self.classes = classes
+        self.scaling = scaling
+        self.facts = dict(facts or {})
+        self.refiner = refiner
+
+    @property
+    def bands(self) -> int:
+        return self.spec.bands
+
+    @property
+    def stride(self) -> int:
+        return self.classifier.stride
+
+    @property
+    def receptive_margin(self) -> int:
+        return self.classifier.margin
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.classifier.parameters()).device
+
+    def to(self, device: str | torch.device) -> Segmenter:
+        """Move the weights; returns the segmenter itself."""
+        self.classifier.to(device)
+        return self
+
+    @torch.inference_mode()
+    def window_logits(self, tiles: Tensor) -> Tensor:
+        x = self.scaling(tiles.to(self.device)).contiguous(memory_format=torch.channels_last)
+        return self.classifier(x).float()  # type: ignore[no-any-return]
+
     def save(self, path: str | Path) -> Path:
         """Write the one file, atomically. Returns its path."""
         from safetensors.torch import save
 
         tensors = {key: value.detach().cpu().contiguous() for key, value in self.classifier.state_dict().items()}
-        document = {
+        target = Path(path)
+        write_atomically(target, save(tensors, metadata={KEY: json.dumps(self.document())}))
+        return target
+
+    def document(self) -> dict[str, Any]:
+        """All but the weights, JSON-able: what a file says of itself."""
+        return {
             "format": FORMAT_VERSION,
             "segfield": segfield.__version__,
             "classifier": {**asdict(self.spec), "options": dict(self.spec.options)},
@@ -167,9 +208,6 @@ class Segmenter:
             "facts": self.facts,
             "refiner": None if self.refiner is None else self.refiner.as_dict(),
         }
-        target = Path(path)
-        write_atomically(target, save(tensors, metadata={_KEY: json.dumps(document)}))
-        return target
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Segmenter:
@@ -182,12 +220,8 @@ class Segmenter:
         target = pick_device(device)
         file = Path(path)
         document, tensors = read_segmenter_file(file)
-        if document.get("format") != FORMAT_VERSION:
-            raise FileFormatError(
-                f"{file} is a segmenter of format {document.get('format')} (written by segfield "
-                f"{document.get('segfield')}), this segfield reads format {FORMAT_VERSION}; install the newer segfield"
-            )
-        refiner = _refiner_of(document, file)
+        check_format(document, file)
+        refiner = refiner_of(document, file)
         try:
             spec = ClassifierSpec(**document["classifier"])
             classes = ClassTable.from_dict(document["classes"])
@@ -210,7 +244,25 @@ def read_facts(path: str | Path) -> dict[str, Any]:
     return read_segmenter_file(Path(path))[0]
 
 
-def _refiner_of(document: Mapping[str, Any], file: Path) -> Refiner | None:
+def check_format(document: Mapping[str, Any], file: Path) -> None:
+    """Refuses a format that this segfield does not know.
+
+    Raises:
+        FileFormatError: with the version that wrote it.
+    """
+    if document.get("format") != FORMAT_VERSION:
+        raise FileFormatError(
+            f"{file} is a segmenter of format {document.get('format')} (written by segfield "
+            f"{document.get('segfield')}), this segfield reads format {FORMAT_VERSION}; install the newer segfield"
+        )
+
+
+def refiner_of(document: Mapping[str, Any], file: Path) -> Refiner | None:
+    """The refiner a segmenter file carries, if it does.
+
+    Raises:
+        FileFormatError: if it cannot be made.
+    """
     described = document.get("refiner")
     if described is None:  # none, or a file older than refiners
         return None
@@ -235,6 +287,10 @@ def read_segmenter_file(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise FileFormatError(
             f"there is no segmenter file {file}; `segfield train` writes one as RUN/segmenter.safetensors"
         )
+    if file.suffix.lower() == ".onnx":
+        raise FileFormatError(
+            f"{file} is an exported network, which only predicts; give the segmenter.safetensors it was made from"
+        )
     with file.open("rb") as stream:
         start = stream.read(9)
     # the first eight bytes of safetensors are a length, which may look like anything; its JSON begins at the ninth
@@ -246,12 +302,12 @@ def read_segmenter_file(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            if _KEY not in metadata:
+            if KEY not in metadata:
                 raise FileFormatError(
                     f"{file} is a safetensors file but not a segmenter (it lacks segfield's description); "
                     "encoder weights go to `segfield train --weights`"
                 )
-            document = json.loads(metadata[_KEY])
+            document = json.loads(metadata[KEY])
             if not isinstance(document, dict):
                 raise FileFormatError(f"{file} describes no segmenter; it was changed, copy the original again")
             return document, {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118

@@ -21,7 +21,7 @@ from tests.inference.networks import Confident, FakeSegmenter, pixelwise
 @pytest.fixture
 def segmenter_file(tmp_path, monkeypatch):
     """A stand-in for the segmenter's file; what is loaded predicts by brightness."""
-    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(pixelwise))
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(pixelwise))
     file = tmp_path / "segmenter.safetensors"
     file.write_bytes(b"weights")
     return str(file)
@@ -106,7 +106,7 @@ def test_overwriting_takes_the_old_results_away_first(segmenter_file, photos, tm
     def stop(tiles):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(stop))
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(stop))
     with pytest.raises(SegfieldError, match=r"stopped by Ctrl-C; 0 of 4 images are complete in .* goes on from there"):
         predict(segmenter_file, [str(photos)], str(out), device="cpu", flips="all", overwrite=True, quiet=True)
     assert not list((out / "ids").rglob("*.png"))
@@ -160,7 +160,7 @@ def test_all_kinds_scales_and_source_values(segmenter_file, photos, tmp_path):
 def test_a_refiner_is_a_setting_like_others(segmenter_file, photos, tmp_path, monkeypatch):
     out = tmp_path / "out"
     refiner = Confident(favoured=1)
-    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(pixelwise, refiner=refiner))
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(pixelwise, refiner=refiner))
     predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
     ids = np.asarray(Image.open(out / "ids" / "sub" / "big.png"))
     assert (ids[:, 75:] == 1).all() and len(refiner.calls) == 4
@@ -188,7 +188,7 @@ def test_memory_that_a_refiner_takes_is_told(segmenter_file, photos, tmp_path, m
     told = []
     for refiner in (None, Confident()):
         fake = FakeSegmenter(pixelwise, refiner=refiner)
-        monkeypatch.setattr(verb, "load_segmenter", lambda file, device, fake=fake: fake)
+        monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine, fake=fake: fake)
         predict(segmenter_file, [str(photos / "sub" / "big.png")], str(tmp_path / f"{refiner is None}"), device="cpu")
         told.append(capsys.readouterr().err)
     assert "and its refinement" in told[1] and "refinement" not in told[0]
@@ -247,7 +247,7 @@ from tests.inference.networks import FakeSegmenter, pixelwise
 def slow(tiles):
     time.sleep(0.15)
     return pixelwise(tiles)
-verb.load_segmenter = lambda file, device: FakeSegmenter(slow)
+verb.load_segmenter = lambda file, device, engine: FakeSegmenter(slow)
 verb.predict(sys.argv[1], [sys.argv[2]], sys.argv[3], device="cpu")
 """
 

@@ -67,7 +67,7 @@ def test_a_drawn_film_comes_out_with_its_classes_in_colour(tmp_path, monkeypatch
 
             super().__init__(logits, SCENE_CLASSES)
 
-    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: Knowing())
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: Knowing())
     file = tmp_path / "segmenter.safetensors"
     file.write_bytes(b"weights")
     out = tmp_path / "out"
@@ -175,7 +175,7 @@ def test_what_is_saved_of_images_alone_is_said(segmenter_file, clip, tmp_path, c
 
 def test_a_refiner_works_on_every_frame_unless_off(segmenter_file, clip, tmp_path, monkeypatch):  # noqa: F811
     refiner = Confident(favoured=1)
-    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(pixelwise, refiner=refiner))
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(pixelwise, refiner=refiner))
     predicted(segmenter_file, clip, tmp_path / "a", save="ids")
     assert len(refiner.calls) == 10
     assert np.asarray(Image.open(tmp_path / "a" / "ids" / "clip" / "000003.png"))[20, 50] == 1
@@ -233,12 +233,12 @@ def test_ctrl_c_leaves_no_partial_video(segmenter_file, clip, tmp_path, monkeypa
         return pixelwise(tiles)
 
     write_film(clip.parent / "second.mp4", pictures(10))
-    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(stop))
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(stop))
     out = tmp_path / "out"
     with pytest.raises(SegfieldError, match=r"stopped by Ctrl-C; 1 of 2 videos are complete in .* goes on from there"):
         predicted(segmenter_file, clip.parent, out)
     assert [file.name for file in out.rglob("*") if file.is_file() and file.suffix != ".json"] == ["clip.mp4"]
-    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(pixelwise))
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(pixelwise))
     stamp = (out / "overlay" / "clip.mp4").stat().st_mtime_ns
     predicted(segmenter_file, clip.parent, out)
     assert (out / "overlay" / "clip.mp4").stat().st_mtime_ns == stamp
@@ -260,7 +260,7 @@ def test_real_frames_of_davis(shared_data, tmp_path, monkeypatch):
     frames = sorted((shared_data / "davis2016" / "DAVIS" / "JPEGImages" / "480p" / "car-shadow").glob("*.jpg"))[:4]
     drawn = [np.asarray(Image.open(frame)) for frame in frames]
     clip = write_film(tmp_path / "car.mp4", drawn, rate=24)
-    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(pixelwise))
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(pixelwise))
     (tmp_path / "s.safetensors").write_bytes(b"weights")
     scores = {}
     for smooth in (False, True):
@@ -282,7 +282,7 @@ def test_reading_and_predicting_overlap(segmenter_file, tmp_path, monkeypatch): 
         time.sleep(0.08)
         return pixelwise(tiles[..., :1, :1]).expand(-1, -1, *tiles.shape[2:])
 
-    monkeypatch.setattr(verb, "load_segmenter", lambda file, device: FakeSegmenter(slow))
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(slow))
     predicted(segmenter_file, clip, tmp_path / "out")
     report = json.loads((Path(tmp_path) / "out" / "video" / "clip.json").read_text())
     assert report["latency"] > 0.08

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from segfield.errors import SettingError, did_you_mean
 from segfield.inference.views import Flips
@@ -28,12 +28,13 @@ def evaluate(
     calibration: bool = True,
     worst: int = 8,
     device: str = "auto",
+    engine: Literal["auto", "openvino", "onnxruntime"] = "auto",
     overwrite: bool = False,
 ) -> Evaluation:
     """Score a segmenter on a labelled split: mIoU, per class, boundaries, calibration, confidence intervals; with a report.
 
     Args:
-        segmenter: the file `segfield train` wrote.
+        segmenter: the file `segfield train` wrote, or `segfield export` (ONNX).
         data: data set, as for `segfield train`.
         split: the split to score; 'all' takes every sample.
         classes: class table that replaces the format's own.
@@ -47,6 +48,7 @@ def evaluate(
         calibration: measure the expected calibration error.
         worst: images in the gallery.
         device: auto, cpu, cuda, cuda:1, mps.
+        engine: what runs an exported segmenter: auto is openvino where that is installed, else onnxruntime.
         overwrite: replace an evaluation that lies in the folder.
 
     Returns:
@@ -63,9 +65,9 @@ def evaluate(
     from segfield.evaluation.evaluator import Evaluator
     from segfield.evaluation.refinement import Refinement
     from segfield.evaluation.report import write_report
+    from segfield.exported import open_segmenter
     from segfield.inference.devices import set_threads
     from segfield.inference.scoring import check_same_classes, evaluate_segmenter, report_facts
-    from segfield.segmenter import Segmenter
 
     console = Console()
     folder = Path(out)
@@ -76,7 +78,7 @@ def evaluate(
     if (folder / "scores.json").exists() and not overwrite:
         raise SettingError(f"{folder} holds an evaluation already; give another --out, or --overwrite true")
     set_threads()
-    loaded = Segmenter.load(segmenter, device=device)
+    loaded = open_segmenter(segmenter, device, engine)
     dataset = open_dataset(data, classes)
     if split != "all" and split not in dataset.splits:
         known = did_you_mean(split, [*dataset.splits, "all"])

@@ -47,6 +47,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "clean the edges of labels or probabilities by their image",
         "segfield refine photo.jpg labels.png --out refined",
     ),
+    "export": (
+        "segfield.commands.export",
+        "write a segmenter as ONNX, for OpenVINO, ONNX Runtime and others",
+        "segfield export run/segmenter.safetensors --out cells.onnx",
+    ),
     "demo": ("segfield.commands.demo", "the whole road on drawn street scenes, in minutes", "segfield demo"),
     "doctor": ("segfield.commands.doctor", "what is installed, broken or missing", "segfield doctor"),
 }

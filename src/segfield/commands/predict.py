@@ -6,7 +6,7 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from segfield.errors import DataError
 from segfield.inference.views import Flips
@@ -28,6 +28,7 @@ def predict(
     smooth_strength: float = 0.7,
     consistency: bool = True,
     device: str = "auto",
+    engine: Literal["auto", "openvino", "onnxruntime"] = "auto",
     part: str | None = None,
     overwrite: bool = False,
     quiet: bool = False,
@@ -37,8 +38,8 @@ def predict(
     A second start goes on where the first ended. Bad images and videos are named and passed over; the exit status is then 2.
 
     Args:
-        segmenter: segmenter file, as `segfield train` writes it (RUN/segmenter.safetensors). For video in real time, train
-            it with --model icnet, the network made for that.
+        segmenter: segmenter file, as `segfield train` writes it (RUN/segmenter.safetensors) or `segfield export` (ONNX), which
+            runs several times as fast on a CPU. For video in real time, train it with --model icnet, the network made for that.
         inputs: image and video files, folders (searched with all below them) or globs ('photos/**/*.jpg').
         out: folder the results go to; sub-folders of the inputs are mirrored in it.
         save: what to keep, divided by commas: ids (PNG of class ids), palette (coloured PNG), overlay (JPEG),
@@ -58,6 +59,7 @@ def predict(
         smooth_strength: share of the past where the motion is sure, 0 to below 1.
         consistency: measure how steady a video's labels are; costs two optical flows a frame.
         device: auto, cpu, cuda, cuda:1 or mps.
+        engine: what runs an exported segmenter: auto is openvino where that is installed, else onnxruntime.
         part: i/n: this process does the i-th of n parts, for several processes or machines filling one folder.
         overwrite: make results anew that are there already, also where they were made with other settings.
         quiet: say nothing but errors.
@@ -80,7 +82,7 @@ def predict(
     from segfield.inference.results import ResultsFolder
     from segfield.inference.video import flow_if_installed
 
-    target = pick_device(device)
+    pick_device(device)
     found = find_inputs(inputs, Path(out), IMAGE_SUFFIXES, VIDEO_SUFFIXES)
     mine = take_part(found.images, part)
     videos = [each for each in found.images if is_video(each.file)]
@@ -91,7 +93,7 @@ def predict(
     if videos and consistency and not quiet and flow_if_installed() is None:
         print("note: without OpenCV there is no temporal consistency; pip install segfield[video]", file=sys.stderr)
     set_threads()
-    loaded = load_segmenter(segmenter, str(target))
+    loaded = load_segmenter(segmenter, device, engine)
     tile, overlap, _ = tiling_for(loaded, tile, overlap, scales)
     options: dict[str, Any] = {"tile": tile, "overlap": overlap, "flips": flips, "scales": list(scales)}
     refiner = chosen_refiner(refine, loaded.refiner)
@@ -140,11 +142,11 @@ def _done(images: int, kinds: Sequence[str], videos: int, clip_kinds: Sequence[s
     return f"{' and '.join(told)} {'is' if videos == 1 and not images else 'are'}"
 
 
-def load_segmenter(file: str, device: str) -> Any:
+def load_segmenter(file: str, device: str, engine: Any) -> Any:
     """Read a segmenter file onto a device. Untyped, because jsonargparse loads the types a verb's module names: torch here."""
-    from segfield.segmenter import Segmenter
+    from segfield.exported import open_segmenter
 
-    return Segmenter.load(file, device=device)
+    return open_segmenter(file, device, engine)
 
 
 def _digest(file: Path) -> str:

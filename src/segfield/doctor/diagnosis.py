@@ -41,7 +41,7 @@ EXTRAS = {
     "av": ("av", "video files"),
     "onnx": ("onnx", "export to ONNX"),
     "onnxruntime": ("onnxruntime", "running exported segmenters"),
-    "openvino": ("openvino", "running exported segmenters on Intel processors"),
+    "openvino": ("openvino", "running exported segmenters, the quickest on a CPU"),
     "gradio": ("gradio", "the page in the browser"),
 }
 

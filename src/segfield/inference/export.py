@@ -6,43 +6,60 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from segfield.models.classifier import Classifier
+from segfield.data.files import replacing
 
 OPSET = 18
 
 
-def export_onnx(classifier: Classifier, path: str | Path, size: tuple[int, int] = (128, 160)) -> Path:
+def export_onnx(
+    classifier: nn.Module,
+    path: str | Path,
+    size: tuple[int, int] = (128, 160),
+    *,
+    bands: int | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
     """Write a classifier as ONNX: input `image` (B, C, H, W) float32, scaled as in training; output `logits` (B, K, H, W).
 
-    Batch, height and width are free. Needs the packages onnx and onnxscript (`pip install segfield[export]`).
+    Batch, height and width are free. Needs the packages onnx and onnxscript (`pip install segfield[export]`). `segfield export`
+    writes a whole segmenter, which does its own scaling: `segfield.exported`.
 
     Args:
         classifier: on the CPU; put in evaluation mode.
-        path: the file to write.
+        path: the file to write, all at once.
         size: (H, W) of the image it is traced with; any size will do later.
+        bands: C; the classifier's `bands` by default.
+        metadata: texts to keep in the file, by name.
 
     Returns:
         the file's path.
+
+    Raises:
+        Exception: what torch's exporter raises, if an operation of the network has no counterpart.
     """
     classifier.eval()
-    image = torch.zeros(2, classifier.bands, *size)
+    image = torch.zeros(2, int(bands or classifier.bands), *size)  # type: ignore[arg-type]
     free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
+        program = torch.onnx.export(
             classifier,
             (image,),
-            Path(path),
             input_names=["image"],
             output_names=["logits"],
             dynamic_shapes={"image": free},
             dynamo=True,
             opset_version=OPSET,
-            external_data=False,
         )
+        assert program is not None
+        program.model.metadata_props.update(metadata or {})
+        with replacing(path) as file:
+            program.save(file, external_data=False)
     return Path(path)

@@ -1,0 +1,194 @@
+"""A segmenter as one ONNX file: network and input scaling as the graph, all else as JSON in its metadata; and its use.
+
+Other programs read it as any ONNX file: input `image` (B, C, H, W) float32 in the files' own range, output `logits` (B, K, H, W).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segfield.classes import ClassTable
+from segfield.errors import FileFormatError, SegfieldError, SettingError
+from segfield.inference.export import export_onnx
+from segfield.inference.runtimes import Engine, Run, open_runtime
+from segfield.segmenter import KEY, BaseSegmenter, Segmenter, check_format, refiner_of
+
+SUFFIX = ".onnx"
+
+
+class ExportedSegmenter(BaseSegmenter):
+    """Predicts as the segmenter it was exported from, on the CPU, without torch's network.
+
+    Attributes:
+        engine: what runs it, 'openvino' or 'onnxruntime'.
+    """
+
+    def __init__(self, document: dict[str, Any], file: Path, engine: str, run: Run) -> None:
+        self.engine, self._run = engine, run
+        self.classes = ClassTable.from_dict(document["classes"])
+        self.facts = dict(document.get("facts") or {})
+        self.refiner = refiner_of(document, file)
+        self._bands = int(document["classifier"]["bands"])
+        self._stride, self._margin = int(document["stride"]), int(document["receptive_margin"])
+
+    @property
+    def bands(self) -> int:
+        return self._bands
+
+    @property
+    def stride(self) -> int:
+        return self._stride
+
+    @property
+    def receptive_margin(self) -> int:
+        return self._margin
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def window_logits(self, tiles: Tensor) -> Tensor:
+        return torch.from_numpy(self._run(np.ascontiguousarray(tiles.numpy(), dtype=np.float32)))
+
+    @classmethod
+    def load(cls, path: str | Path, engine: Engine = "auto") -> ExportedSegmenter:
+        """Read what `export_segmenter` wrote.
+
+        Raises:
+            FileFormatError: if the file is missing, damaged, of a newer format, or an ONNX file of something else.
+            SettingError: if the engine, or the package onnx, is not there.
+        """
+        file = Path(path)
+        document = _document(file)
+        check_format(document, file)
+        try:
+            name, run = open_runtime(file, engine)
+            return cls(document, file, name, run)
+        except SegfieldError:
+            raise
+        except Exception as error:  # the engines raise errors of their own kinds
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise FileFormatError(f"{file} cannot be run ({reason}); export the segmenter again") from error
+
+
+def open_segmenter(path: str | Path, device: str = "auto", engine: Engine = "auto") -> BaseSegmenter:
+    """A segmenter file of either kind, told apart by its name.
+
+    Raises:
+        SettingError: if the device or engine is not there, or not for this kind of file.
+        FileFormatError: as `Segmenter.load` and `ExportedSegmenter.load`.
+    """
+    if Path(path).suffix.lower() != SUFFIX:
+        if engine != "auto":
+            raise SettingError(
+                f"engine {engine} runs exported segmenters; make one with `segfield export {path}`, or leave --engine out"
+            )
+        return Segmenter.load(path, device)
+    if device not in ("auto", "cpu"):
+        raise SettingError(
+            f"{path} is exported and runs on the CPU; leave --device out, or give the segmenter.safetensors it was made from"
+        )
+    return ExportedSegmenter.load(path, engine)
+
+
+def export_segmenter(segmenter: Segmenter, path: str | Path) -> Path:
+    """Write a segmenter as one ONNX file; its refiner goes along as settings, for segfield to run.
+
+    Raises:
+        SettingError: if the exporter is not installed, or the network cannot be exported.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise SettingError(f"exporting needs the package {error.name}; pip install segfield[export]") from error
+    own = {"stride": segmenter.stride, "receptive_margin": segmenter.receptive_margin}
+    metadata = {KEY: json.dumps({**segmenter.document(), **own}, default=list)}
+    network = _Scaled(segmenter).to("cpu")
+    try:
+        return export_onnx(network, path, bands=segmenter.bands, metadata=metadata)
+    except SegfieldError:
+        raise
+    except Exception as error:  # torch's exporter has no common kind
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise SettingError(
+            f"the network '{segmenter.spec.name}' cannot be exported ({reason}); predict with {Path(path).name}'s segmenter "
+            "file itself, or train another network"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How an exported file and its segmenter compare on noise: of one size, and the worst over several.
+
+    Attributes:
+        labels: share of pixels with the same label, 0..1.
+        difference: largest of the logits.
+        sizes: (H, W) tried.
+    """
+
+    labels: float
+    difference: float
+    sizes: tuple[tuple[int, int], ...]
+
+
+def agreement(
+    segmenter: Segmenter, exported: BaseSegmenter, sizes: Sequence[tuple[int, int]] = ((128, 160), (97, 201))
+) -> Agreement:
+    """Compare the two on images of smoothed noise in the range the segmenter was scaled for."""
+    generator = torch.Generator().manual_seed(0)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (segmenter.scaling.mean, segmenter.scaling.std))
+    same, largest = 1.0, 0.0
+    for height, width in sizes:
+        coarse = torch.randn(1, segmenter.bands, height // 8 + 1, width // 8 + 1, generator=generator)
+        image = mean + std * nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+        ours, theirs = segmenter.window_logits(image).cpu(), exported.window_logits(image)
+        same = min(same, float((ours.argmax(dim=1) == theirs.argmax(dim=1)).float().mean()))
+        largest = max(largest, float((ours - theirs).abs().max()))
+    return Agreement(same, largest, tuple(sizes))
+
+
+class _Scaled(nn.Module):
+    """Input scaling and classifier, as one network of raw values."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.classifier = segmenter.classifier
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(segmenter.scaling, name)).view(-1, 1, 1)
+            self.register_buffer(name, values)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.classifier((image - self.mean) / self.std)  # type: ignore[no-any-return]
+
+
+def _document(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise FileFormatError(f"there is no file {file}; `segfield export RUN/segmenter.safetensors` writes one")
+    try:
+        import onnx
+    except ImportError as error:
+        raise SettingError("reading ONNX files needs the package onnx; pip install segfield[export]") from error
+    try:
+        model = onnx.load(str(file), load_external_data=False)
+        kept = {entry.key: entry.value for entry in model.metadata_props}
+        document = json.loads(kept[KEY]) if KEY in kept else None
+    except Exception as error:  # protobuf's errors are its own
+        raise FileFormatError(f"{file} is not a whole ONNX file; it was cut short or changed, copy it again") from error
+    if not isinstance(document, dict):
+        raise FileFormatError(
+            f"{file} is an ONNX file but not an exported segmenter (it lacks segfield's description); "
+            "`segfield export RUN/segmenter.safetensors` writes one"
+        )
+    return document

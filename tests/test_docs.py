@@ -67,8 +67,8 @@ def tiny(tmp_path, monkeypatch):
 
     whole_fit = loop.fit
 
-    def quick_fit(recipe, console=None):
-        return whole_fit(shrunk(recipe) if is_known(recipe.model) else recipe, console)
+    def quick_fit(recipe, console=None, introduce=True):
+        return whole_fit(shrunk(recipe) if is_known(recipe.model) else recipe, console, introduce)
 
     monkeypatch.setattr(loop, "fit", quick_fit)
     monkeypatch.setattr(comparison_queue, "run_process", run_in_process)

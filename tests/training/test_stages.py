@@ -103,7 +103,9 @@ def test_each_stage_goes_on_from_the_last(run: Path) -> None:
 def test_the_same_recipe_again_is_finished(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (run / "segmenter.safetensors").read_bytes()
     train(_recipe(stages=TWO, out=str(run)))
-    assert "finished already" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "finished already" in told
+    assert told.count("drawn street scenes") == 1 and "stage 2 of 2: last layer" in told  # the data are described once
     assert (run / "segmenter.safetensors").read_bytes() == before
 
 

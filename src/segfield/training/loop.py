@@ -84,7 +84,7 @@ class Fitted:
 class Fit:
     """One run: everything `fit` sets up, and the loop over it."""
 
-    def __init__(self, recipe: Recipe, console: Console | None) -> None:
+    def __init__(self, recipe: Recipe, console: Console | None, introduce: bool = True) -> None:
         self.folder = RunFolder(recipe.out)
         keep_freed_memory()
         set_threads(recipe.threads or None)
@@ -99,7 +99,7 @@ class Fit:
         resumed = self.folder.claim(recipe) if self.first else False
         resumed = bool(self.fabric.broadcast(resumed))
         self.train, self.val = cached(train, recipe), cached(self.val, recipe)
-        if self.console is not None:
+        if self.console is not None and introduce:
             self.console.print(
                 f"{train.describe()}\ntraining on {len(train)}, validating on {len(self.val)}", highlight=False,
                 soft_wrap=True,
@@ -339,18 +339,19 @@ class Fit:
             save_state(self.folder.state, self.networks, self.optimisers, average, vars(self.counters))
 
 
-def fit(recipe: Recipe, console: Console | None = None) -> Fitted:
+def fit(recipe: Recipe, console: Console | None = None, introduce: bool = True) -> Fitted:
     """Train by a recipe, or go on with a run that was stopped; the best weights are in the run folder at any time.
 
     Args:
         recipe: everything about the run.
         console: where progress is shown; None shows nothing.
+        introduce: show what the data set is.
 
     Raises:
         SettingError, DataError: for what cannot be used as it is.
         Interrupted: where the user stopped it; the run can go on.
     """
-    run = Fit(recipe, console)
+    run = Fit(recipe, console, introduce)
     if not run.counters.finished:
         run.run()
     if recipe.recompute_norm and not run.counters.norm_recomputed:

@@ -34,7 +34,7 @@ def fit_in_stages(recipe: Recipe, console: Console | None = None) -> loop.Fitted
     for number, (name, stage) in enumerate(stages, 1):
         if console is not None and len(stages) > 1:
             console.print(f"stage {number} of {len(stages)}: {name}", highlight=False, soft_wrap=True)
-        fitted = loop.fit(stage, console)
+        fitted = loop.fit(stage, console, introduce=number == 1)
     return fitted
 
 

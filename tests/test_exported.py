@@ -75,6 +75,8 @@ def test_the_file_says_all_of_itself(files: tuple[Path, Path]) -> None:
     for name in ("bands", "stride", "receptive_margin"):
         assert getattr(exported, name) == getattr(original, name)
     assert isinstance(open_segmenter(files[0], "cpu"), Segmenter)
+    alone, engine = original.network_bytes(), exported.network_bytes()
+    assert engine.per_pixel == pytest.approx(1.5 * alone.per_pixel) and engine.fixed == alone.fixed + 200 * 2**20
 
 
 def test_what_cannot_be_used_is_said_in_a_sentence(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from segfield.classes import ClassTable
 from segfield.errors import FileFormatError, SegfieldError, SettingError
 from segfield.inference.export import export_onnx
+from segfield.inference.memory import NetworkBytes
 from segfield.inference.runtimes import Engine, Run, open_runtime
 from segfield.segmenter import KEY, BaseSegmenter, Segmenter, check_format, refiner_of
 
@@ -38,6 +39,7 @@ class ExportedSegmenter(BaseSegmenter):
         self.refiner = refiner_of(document, file)
         self._bands = int(document["classifier"]["bands"])
         self._stride, self._margin = int(document["stride"]), int(document["receptive_margin"])
+        self._network_bytes = NetworkBytes(**document["network_bytes"])
 
     @property
     def bands(self) -> int:
@@ -57,6 +59,11 @@ class ExportedSegmenter(BaseSegmenter):
 
     def window_logits(self, tiles: Tensor) -> Tensor:
         return torch.from_numpy(self._run(np.ascontiguousarray(tiles.numpy(), dtype=np.float32)))
+
+    def network_bytes(self) -> NetworkBytes:
+        """By what torch took, measured at the export, and what the engines took beside it for ICNet, DeepLabv3+ and U-Net."""
+        per_pixel, fixed = self._network_bytes
+        return NetworkBytes(1.5 * per_pixel, fixed + (200 << 20))
 
     @classmethod
     def load(cls, path: str | Path, engine: Engine = "auto") -> ExportedSegmenter:
@@ -110,7 +117,8 @@ def export_segmenter(segmenter: Segmenter, path: str | Path) -> Path:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise SettingError(f"exporting needs the package {error.name}; pip install segfield[export]") from error
-    own = {"stride": segmenter.stride, "receptive_margin": segmenter.receptive_margin}
+    taken = segmenter.network_bytes()._asdict()
+    own = {"stride": segmenter.stride, "receptive_margin": segmenter.receptive_margin, "network_bytes": taken}
     metadata = {KEY: json.dumps({**segmenter.document(), **own}, default=list)}
     network = _Scaled(segmenter).to("cpu")
     try:

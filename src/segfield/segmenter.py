@@ -19,6 +19,7 @@ from segfield.data.files import write_atomically
 from segfield.errors import DataError, FileFormatError, SegfieldError
 from segfield.inference.devices import pick_device
 from segfield.inference.image import predict_image
+from segfield.inference.memory import NetworkBytes, network_bytes
 from segfield.inference.views import Flips
 from segfield.models import build_classifier
 from segfield.models.classifier import Classifier
@@ -89,6 +90,10 @@ class BaseSegmenter(ABC):
     @abstractmethod
     def window_logits(self, tiles: Tensor) -> Tensor:
         """(B, C, h, w) raw image values, any size → (B, K, h, w) float32 logits, on its device."""
+
+    @abstractmethod
+    def network_bytes(self) -> NetworkBytes:
+        """Memory the network takes for a tile, beside its weights."""
 
     def __call__(
         self,
@@ -187,6 +192,9 @@ class Segmenter(BaseSegmenter):
     def window_logits(self, tiles: Tensor) -> Tensor:
         x = self.scaling(tiles.to(self.device)).contiguous(memory_format=torch.channels_last)
         return self.classifier(x).float()  # type: ignore[no-any-return]
+
+    def network_bytes(self) -> NetworkBytes:
+        return network_bytes(self.window_logits, self.bands, self.device)
 
     def save(self, path: str | Path) -> Path:
         """Write the one file, atomically. Returns its path."""

@@ -28,7 +28,7 @@ from segfield.errors import DataError, SegfieldError
 from segfield.inference.clips import ClipSettings, predict_clip
 from segfield.inference.image import plan_for, predict_image
 from segfield.inference.inputs import Input
-from segfield.inference.memory import NetworkBytes, available_bytes, in_words, network_bytes, peak_bytes
+from segfield.inference.memory import NetworkBytes, available_bytes, in_words, peak_bytes
 from segfield.inference.results import ResultsFolder
 from segfield.inference.tiles import TiledSegmenter
 
@@ -136,7 +136,7 @@ class BatchPrediction:
             return
         device = self.segmenter.device
         if self._network is None:
-            self._network = network_bytes(self.segmenter.window_logits, self.segmenter.bands, device)
+            self._network = self.segmenter.network_bytes()
         options = self.options
         height, width = pixels.shape[1:]
         plan = plan_for(self.segmenter, height, width, options["tile"], options["overlap"], options["scales"])

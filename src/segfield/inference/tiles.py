@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.inference.augmented import WindowLogits, augmented_probabilities, check_scales
 from segfield.inference.devices import return_freed_memory
 from segfield.inference.views import Flips
+
+if TYPE_CHECKING:
+    from segfield.inference.memory import NetworkBytes
 
 Consume = Callable[[int, Tensor], None]
 LINES_AT_ONCE = 64  # finished lines handed on together: what their consumer allocates stays small
@@ -55,6 +58,10 @@ class TiledSegmenter(Protocol):
 
     def window_logits(self, tiles: Tensor) -> Tensor:
         """(B, C, h, w) raw image values, float32 → (B, K, h, w) logits, float32."""
+        ...
+
+    def network_bytes(self) -> NetworkBytes:
+        """Memory of a tile's passage."""
         ...
 
 

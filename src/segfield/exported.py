@@ -135,21 +135,23 @@ def export_segmenter(segmenter: Segmenter, path: str | Path) -> Path:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How an exported file and its segmenter compare on noise: of one size, and the worst over several.
+    """How an exported file and its segmenter compare on noise, the worst over several sizes.
 
     Attributes:
         labels: share of pixels with the same label, 0..1.
         difference: largest of the logits.
         sizes: (H, W) tried.
+        engine: what ran the file.
     """
 
     labels: float
     difference: float
     sizes: tuple[tuple[int, int], ...]
+    engine: str
 
 
 def agreement(
-    segmenter: Segmenter, exported: BaseSegmenter, sizes: Sequence[tuple[int, int]] = ((128, 160), (97, 201))
+    segmenter: Segmenter, exported: ExportedSegmenter, sizes: Sequence[tuple[int, int]] = ((128, 160), (97, 201))
 ) -> Agreement:
     """Compare the two on images of smoothed noise in the range the segmenter was scaled for."""
     generator = torch.Generator().manual_seed(0)
@@ -161,7 +163,7 @@ def agreement(
         ours, theirs = segmenter.window_logits(image).cpu(), exported.window_logits(image)
         same = min(same, float((ours.argmax(dim=1) == theirs.argmax(dim=1)).float().mean()))
         largest = max(largest, float((ours - theirs).abs().max()))
-    return Agreement(same, largest, tuple(sizes))
+    return Agreement(same, largest, tuple(sizes), exported.engine)
 
 
 class _Scaled(nn.Module):

@@ -42,9 +42,12 @@ def test_another_name_must_say_what_it_is(file: Path, tmp_path: Path) -> None:
 
 
 def test_one_that_predicts_something_else_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = file.with_suffix(".onnx")
+    before.write_bytes(b"an earlier one")
     monkeypatch.setattr(verb, "LEAST_AGREEMENT", 1.1)
     with pytest.raises(SettingError, match="does not predict as"):
         export(str(file), overwrite=True)
+    assert before.read_bytes() == b"an earlier one" and len(list(file.parent.iterdir())) == 2
 
 
 def test_predict_and_evaluate_take_it_in_place_of_the_segmenter(tmp_path: Path) -> None:

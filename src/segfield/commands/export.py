@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from segfield.errors import SettingError
@@ -41,22 +42,26 @@ def export(segmenter: str, out: str | None = None, *, check: bool = True, overwr
         raise SettingError(f"{target} is there already; give another --out, or --overwrite true")
     set_threads()
     loaded = Segmenter.load(segmenter, device="cpu")
-    with console.status(f"exporting {loaded.spec.name}"):
-        export_segmenter(loaded, target)
+    draft = target.with_name(f".{target.stem}-{os.getpid()}{SUFFIX}")  # in its place only when it is known to be right
+    try:
+        with console.status(f"exporting {loaded.spec.name}"):
+            export_segmenter(loaded, draft)
+        found = agreement(loaded, ExportedSegmenter.load(draft)) if check else None
+        if found is not None and found.labels < LEAST_AGREEMENT:
+            raise SettingError(
+                f"the exported network does not predict as {segmenter} does ({100 * found.labels:.2f} % of labels are the same), "
+                f"so {target} was not written; predict with the segmenter file, and please report the network"
+            )
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
     bands, classes = loaded.bands, len(loaded.classes)
     console.print(
         f"input image (batch, {bands}, height, width) float32, raw values; output logits (batch, {classes}, height, width)"
     )
-    if check:
-        exported = ExportedSegmenter.load(target)
-        found = agreement(loaded, exported)
+    if found is not None:
         sizes = " and ".join(f"{height}×{width}" for height, width in found.sizes)
-        told = f"{100 * found.labels:.2f} % of labels as before on noise of {sizes}, run by {exported.engine}"
-        if found.labels < LEAST_AGREEMENT:
-            raise SettingError(
-                f"{target} does not predict as {segmenter} does: {told}; do not use it, and please report the network"
-            )
-        console.print(told)
+        console.print(f"{100 * found.labels:.2f} % of labels as before on noise of {sizes}, run by {found.engine}")
     console.print(f"{target}, {target.stat().st_size / 2**20:.1f} MiB; next: segfield predict {target} photos/")
     return target
 

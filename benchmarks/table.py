@@ -50,6 +50,8 @@ def table() -> str:
         lines += ["", *bandwidth_lines(kept["crf_bandwidths"]["details"])]
     if "inference_speed" in kept:
         lines += ["", *speed_lines(kept["inference_speed"]["details"])]
+    if "video_speed" in kept:
+        lines += ["", *video_lines(kept["video_speed"]["details"])]
     return "\n".join(lines)
 
 
@@ -137,6 +139,25 @@ def bandwidth_lines(details: dict) -> list[str]:
     for form, told in details["forms"].items():
         cells = [cell for name in ("sxy", "srgb") for cell in (told[name]["right"], f"{told[name]['median error']:g}")]
         lines.append(f"| {form} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def video_lines(details: dict) -> list[str]:
+    """Frames a second and latency of films, by size, engine and what is done beside predicting."""
+    lines = [
+        f"Video on {details['device']}, {details['model']}, end to end:",
+        "",
+        "| film | engine | | frames/s | latency, ms | 95 % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for what, told in details.items():
+        if not isinstance(told, dict):
+            continue
+        size, engine, way = what.split()
+        latency, late = 1000 * told["latency"], 1000 * told["latency_95"]
+        lines.append(
+            f"| {size.replace('x', '×')} | {engine} | {way} | {told['frames_a_second']:.1f} | {latency:.0f} | {late:.0f} |"
+        )
     return lines
 
 

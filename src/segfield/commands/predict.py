@@ -39,7 +39,7 @@ def predict(
 
     Args:
         segmenter: segmenter file, as `segfield train` writes it (RUN/segmenter.safetensors) or `segfield export` (ONNX), which
-            runs several times as fast on a CPU. For video in real time, train it with --model icnet, the network made for that.
+            is faster on a CPU. For video in real time, train it with --model icnet, the network made for that.
         inputs: image and video files, folders (searched with all below them) or globs ('photos/**/*.jpg').
         out: folder the results go to; sub-folders of the inputs are mirrored in it.
         save: what to keep, divided by commas: ids (PNG of class ids), palette (coloured PNG), overlay (JPEG),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from segfield import exported
 from segfield.classes import ClassTable
 from segfield.crf.dense_crf import DenseCRF
 from segfield.errors import FileFormatError, SettingError
@@ -101,6 +102,19 @@ def test_what_cannot_be_used_is_said_in_a_sentence(files: tuple[Path, Path], tmp
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(FileFormatError, match="not an exported segmenter"):
         open_segmenter(tmp_path / "other.onnx")
+
+
+def test_a_network_that_cannot_be_exported_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> Path:
+        raise ValueError("\x1b[96mno counterpart of mod\x1b[0m\nmany lines more")
+
+    monkeypatch.setattr(exported, "export_onnx", failing)
+    with pytest.raises(
+        SettingError, match="'unet_padded' cannot be exported \\(no counterpart of mod\\); predict with"
+    ):
+        export_segmenter(segmenter(), tmp_path / "none.onnx")
 
 
 def test_another_program_needs_nothing_of_segfield(files: tuple[Path, Path], tmp_path: Path) -> None:

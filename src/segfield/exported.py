@@ -5,7 +5,9 @@ Other programs read it as any ONNX file: input `image` (B, C, H, W) float32 in t
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +84,7 @@ class ExportedSegmenter(BaseSegmenter):
         except SegfieldError:
             raise
         except Exception as error:  # the engines raise errors of their own kinds
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise FileFormatError(f"{file} cannot be run ({reason}); export the segmenter again") from error
+            raise FileFormatError(f"{file} cannot be run ({_first_line(error)}); export the segmenter again") from error
 
 
 def open_segmenter(path: str | Path, device: str = "auto", engine: Engine = "auto") -> BaseSegmenter:
@@ -120,16 +121,14 @@ def export_segmenter(segmenter: Segmenter, path: str | Path) -> Path:
     taken = segmenter.network_bytes()._asdict()
     own = {"stride": segmenter.stride, "receptive_margin": segmenter.receptive_margin, "network_bytes": taken}
     metadata = {KEY: json.dumps({**segmenter.document(), **own}, default=list)}
-    network = _Scaled(segmenter).to("cpu")
     try:
-        return export_onnx(network, path, bands=segmenter.bands, metadata=metadata)
+        return export_onnx(_Scaled(segmenter), path, bands=segmenter.bands, metadata=metadata)
     except SegfieldError:
         raise
     except Exception as error:  # torch's exporter has no common kind
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise SettingError(
-            f"the network '{segmenter.spec.name}' cannot be exported ({reason}); predict with {Path(path).name}'s segmenter "
-            "file itself, or train another network"
+            f"the network '{segmenter.spec.name}' cannot be exported ({_first_line(error)}); predict with its segmenter file "
+            "itself, or train another network"
         ) from error
 
 
@@ -167,20 +166,26 @@ def agreement(
 
 
 class _Scaled(nn.Module):
-    """Input scaling and classifier, as one network of raw values."""
+    """Input scaling and a copy of the classifier on the CPU, as one network of raw values."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, segmenter: Segmenter) -> None:
         super().__init__()
-        self.classifier = segmenter.classifier
+        self.classifier = copy.deepcopy(segmenter.classifier).to("cpu")
         for name in ("mean", "std"):
             values = torch.tensor(getattr(segmenter.scaling, name)).view(-1, 1, 1)
             self.register_buffer(name, values)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.classifier((image - self.mean) / self.std)  # type: ignore[no-any-return]
+
+
+def _first_line(error: Exception) -> str:
+    """What an error of another library says, without its colours, as a part of a sentence."""
+    told = re.sub("\x1b\\[[0-9;]*m", "", str(error)).strip().splitlines()
+    return told[0][:200] if told else type(error).__name__
 
 
 def _document(file: Path) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def export_onnx(
             dynamo=True,
             opset_version=OPSET,
         )
-        assert program is not None
+        if program is None:
+            raise RuntimeError("torch.onnx.export gave no program")
         program.model.metadata_props.update(metadata or {})
         with replacing(path) as file:
             program.save(file, external_data=False)

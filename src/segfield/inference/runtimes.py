@@ -48,9 +48,9 @@ def _openvino(file: Path) -> Run:
     """In bfloat16 where the processor computes in it, as OpenVINO does unasked."""
     import openvino
 
-    model = openvino.Core().read_model(file)
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(file), "CPU", settings)
     return lambda image: compiled(image)[0]
 
 

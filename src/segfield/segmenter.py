@@ -111,7 +111,7 @@ class BaseSegmenter(ABC):
         Args:
             image: (C, H, W), in the range of the files trained on.
             name: of the segmentation.
-            tile: tile side in pixels; chosen by device where None.
+            tile: tile side in pixels; None predicts images of a moderate size whole and picks one for larger ones.
             flips: average over mirror images: 'none', 'horizontal' or 'all'.
             scales: average over the image at these sizes.
             probabilities: keep (K, H, W) probabilities in the result.

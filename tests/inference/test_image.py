@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from segfield.classes import ClassTable
 from segfield.errors import DataError, SettingError
 from segfield.inference.image import fit_bands, plan_for, predict_image, tiling_for
 from tests.inference.networks import FakeSegmenter, linear_network, pixelwise
@@ -65,6 +66,25 @@ def test_defaults_follow_margin_device_and_scales():
     assert tiling_for(segmenter, tile=256, overlap=64)[2] == 24
     segmenter.device = torch.device("cuda")
     assert tiling_for(segmenter)[0] == 1024
+
+
+def test_images_of_a_moderate_size_go_whole_unless_tiles_are_asked_for():
+    segmenter = FakeSegmenter(pixelwise, margin=40)
+    assert len(plan_for(segmenter, 720, 1280)) == len(plan_for(segmenter, 1024, 1024)) == 1
+    assert len(plan_for(segmenter, 5, 7)) == 1
+    assert len(plan_for(segmenter, 1025, 1024)) > 1
+    assert plan_for(segmenter, 1025, 1024).tile_height <= 512
+    assert len(plan_for(segmenter, 720, 1280, scales=(1.0, 1.5))) > 1
+    assert len(plan_for(segmenter, 720, 1280, tile=512)) > 1
+    assert len(plan_for(segmenter, 720, 1280, overlap=160)) > 1
+    segmenter.device = torch.device("cuda")
+    assert len(plan_for(segmenter, 1024, 2048)) == 1
+
+
+def test_an_image_of_many_classes_goes_whole_only_if_it_is_smaller():
+    segmenter = FakeSegmenter(pixelwise, classes=ClassTable(tuple(f"class {i}" for i in range(128))))
+    assert len(plan_for(segmenter, 512, 512)) == 1
+    assert len(plan_for(segmenter, 513, 512)) > 1
 
 
 @pytest.mark.parametrize("tile, overlap", [(16, None), (128, 0), (128, 128), (128, -5), (-1, None)])

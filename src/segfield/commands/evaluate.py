@@ -41,7 +41,7 @@ def evaluate(
         out: folder for report.html and scores.json.
         flips: average over mirror images: none; horizontal; all, where up and down mean nothing (microscopy, aerial).
         scales: average over these sizes, e.g. [0.75,1,1.25].
-        tile: tile side in pixels, for large images.
+        tile: tile side in pixels, for large images; by default as in `segfield predict`.
         refine: clean the edges first: auto (as the segmenter file says), off, on (as it says, else the dense CRF's
             defaults), the name of a preset or refiner, or a JSON file; the mIoU without it is told beside.
         boundaries: measure boundary IoU, BF score and trimap curve.

@@ -46,8 +46,8 @@ def predict(
             probabilities (NPZ, float16), entropy (16-bit PNG, 65535 = all classes alike), polygons (GeoJSON, pixels). Of
             videos, which need `pip install segfield[video]`: overlay and palette (MP4), ids (a folder of PNGs). By default
             ids,palette,overlay of images and overlay of videos.
-        tile: pixels a side of a tile; 512 on the CPU and 1024 on a GPU by default. Images that fit go whole, and so do a video's
-            frames unless a tile is given.
+        tile: pixels a side of a tile. By default images of up to 1024×1024 pixels (2048×2048 on a GPU) go whole, tiles of
+            larger ones have 512 (1024), and a video's frames always go whole.
         overlap: pixels that neighbouring tiles share; from the segmenter's receptive field by default.
         flips: average over mirror images: none; horizontal (2 times the work); all, where up and down mean nothing (4 times).
         scales: average over the image at these sizes, e.g. [0.75, 1.0, 1.25].
@@ -94,11 +94,12 @@ def predict(
         print("note: without OpenCV there is no temporal consistency; pip install segfield[video]", file=sys.stderr)
     set_threads()
     loaded = load_segmenter(segmenter, device, engine)
-    tile, overlap, _ = tiling_for(loaded, tile, overlap, scales)
+    tiling = tiling_for(loaded, tile, overlap, scales)
     options: dict[str, Any] = {"tile": tile, "overlap": overlap, "flips": flips, "scales": list(scales)}
     refiner = chosen_refiner(refine, loaded.refiner)
     results = ResultsFolder(Path(out), kinds, clip_kinds=clip_kinds)
     settings = {"segmenter": _digest(Path(segmenter)), **options, "source_values": source_values, **clips.as_settings()}
+    settings |= {"tile": tiling[0], "overlap": tiling[1], "whole": tile is None and overlap is None}
     settings["refiner"] = describe_refiner(refiner)
     results.open(settings, found.base, found.images, mine, overwrite)
     batch = BatchPrediction(loaded, results, {**options, "refine": refiner}, source_values, quiet, clips)

@@ -63,7 +63,7 @@ def tune(
         keep: switch the CRF on even if it does not help.
         write: put the result into the segmenter file.
         allow_seen: tune on images the segmenter was trained on.
-        tile: tile side of prediction in pixels, for large images.
+        tile: tile side of prediction in pixels, for large images; by default as in `segfield predict`.
         gallery: images to show before and after.
         threads: images at once; 0 takes one a core.
         seed: of the images drawn, the folds and the intervals.

@@ -40,7 +40,8 @@ def predict_image(
     Args:
         segmenter: what predicts.
         image: (C, H, W); one band is shown to a three-band segmenter three times.
-        tile: pixels a side of a tile; 512 on the CPU, 1024 on a GPU by default.
+        tile: pixels a side of a tile; by default images of a moderate size go whole (`goes_whole`), and tiles of larger ones
+            have 512 on the CPU, 1024 on a GPU.
         overlap: pixels neighbouring tiles share; from the segmenter's receptive margin by default.
         flips, scales: test-time augmentation.
         blend: what is averaged where tiles overlap, 'probabilities' or 'logits'.
@@ -122,6 +123,16 @@ def tiling_for(
     return tile, overlap, max(0, min(margin, (overlap - max(segmenter.stride // 2, 1)) // 2))
 
 
+def goes_whole(segmenter: TiledSegmenter, height: int, width: int, scales: Sequence[float] = (1.0,)) -> bool:
+    """Whether an image goes through the network at once where neither tile nor overlap is given.
+
+    So do up to 1024×1024 pixels on the CPU and 2048×2048 on a GPU, at the largest scale, and less of more than 32 classes:
+    the network sees all of the image, and nothing is computed twice where tiles would overlap.
+    """
+    limit = 1024**2 if torch.device(segmenter.device).type == "cpu" else 2048**2
+    return height * width * max(1.0, *scales) ** 2 * max(1.0, len(segmenter.classes) / 32) <= limit
+
+
 def plan_for(
     segmenter: TiledSegmenter,
     height: int,
@@ -131,6 +142,8 @@ def plan_for(
     scales: Sequence[float] = (1.0,),
 ) -> TilePlan:
     """The tiles `predict_image` cuts an image of this size into."""
+    if tile is None and overlap is None and goes_whole(segmenter, height, width, scales):
+        tile = max(height, width, 2 * segmenter.stride)
     tile, overlap, margin = tiling_for(segmenter, tile, overlap, scales)
     return TilePlan.of(height, width, tile, margin, overlap, segmenter.stride)
 

@@ -8,14 +8,22 @@ import pytest
 from PIL import Image
 
 from segfield.commands.demo import demo
+from segfield.errors import SettingError
 
 
 @pytest.mark.slow
 def test_the_demo_ends_with_a_report_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = demo(str(tmp_path / "demo"), time="5s", count=20, size="48x64")
     with Image.open(shown.picture) as picture:
-        assert picture.size == (4 * 64 + 3 * 4, 4 * 48 + 4 * 4)
+        assert picture.size == (5 * 64 + 4 * 4, 4 * 48 + 4 * 4)
         assert len(set(picture.convert("RGB").getdata())) > 100
     assert shown.report.stat().st_size > 10_000
     assert 0 < shown.mean_iou < 1
     assert "report.html" in capsys.readouterr().out.splitlines()[-1]
+    assert (tmp_path / "demo" / "tuning" / "tuning.html").is_file()
+
+
+def test_too_few_scenes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="count is 9 scenes; give 10 or more"):
+        demo(str(tmp_path / "demo"), count=9)
+    assert not (tmp_path / "demo").exists()

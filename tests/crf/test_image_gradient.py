@@ -25,9 +25,9 @@ def products(
 
 
 @compiled_lean
-def softmax_gradient(has_line: bool, line: Any, position: Position, smooth: Any, q: Any, gradient: Any, total: Any,
-                     lanes: Width, stride: int) -> None:  # fmt: skip
-    _softmax_gradient(0, q.size // stride, has_line, line, position, smooth, q, gradient, total, lanes, stride)
+def softmax_gradient(has_line: bool, line: Any, position: Position, smooth: Any, q: Any, total: Any, lanes: Width,
+                     stride: int) -> None:  # fmt: skip
+    _softmax_gradient(0, q.size // stride, has_line, line, position, smooth, q, total, lanes, stride)
 
 
 def rows(count: int = COLUMNS, stride: int = STRIDE) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_products_are_taken_away_block_by_block(columns: int) -> None:
 def test_the_softmax_gradient_is_written_and_added(has_line: bool, sxy: float | None) -> None:
     q = np.abs(rows())
     q /= q.sum(axis=1, keepdims=True)
-    line, smooth, gradient, total = rows(), rows(), np.zeros((COLUMNS, STRIDE), np.float32), rows()
+    line, smooth, total = rows(), rows(), rows()
     position = NO_POSITION if sxy is None else position_kernel((1, COLUMNS), sxy, "after")
     sent = line.copy() if has_line else np.zeros_like(line)
     if sxy is not None:
@@ -60,7 +60,7 @@ def test_the_softmax_gradient_is_written_and_added(has_line: bool, sxy: float | 
         sent += position.after[:, None] * (widened if position.halved else smooth)
     expected = q * (-sent - (q * -sent).sum(axis=1, keepdims=True))
     before = total.copy()
-    flat = [array.reshape(-1) for array in (smooth, q, gradient, total)]
+    flat = [array.reshape(-1) for array in (smooth, q, total)]
     softmax_gradient(has_line, line.reshape(-1), position, *flat, Width(STRIDE), STRIDE)
-    np.testing.assert_allclose(gradient, expected, atol=1e-5)
+    np.testing.assert_allclose(line, expected, atol=1e-5)
     np.testing.assert_allclose(total, before + expected, atol=1e-5)

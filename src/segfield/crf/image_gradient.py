@@ -24,48 +24,52 @@ from segfield.crf.filters.simd import (
     subtract,
     total,
 )
-from segfield.crf.image_loop import smooth_line, spread_messages, update_band
-from segfield.crf.image_pass import appearance_line, mix_line, position_row
+from segfield.crf.image_loop import clear_touched, smooth_line, spread_messages, sum_line, update_band
+from segfield.crf.image_pass import appearance_line, line_to_planes, mix_line, position_row, splat_line
 from segfield.crf.image_terms import Appearance, Model, Position, Scratch, Workspace
 
 _BLOCK = 64  # pixels whose rows stay in the nearest cache
 
 
 @compiled_lean
-def spread_band(part: int, bounds: Array, columns: int, appearance: Appearance, position: Position, model: Model,
-                work: Workspace, own: Scratch, lanes: Width, stride: int) -> None:  # fmt: skip
-    """Filter `work.start` up to the slice: into work.rows and work.lines, in step with the other threads."""
-    update_band(part, bounds, columns, True, False, 0, appearance, position, model, model.tables, work, own, work.rows,
-                work.lines, work.rows, work.lines, lanes, stride)  # fmt: skip
-    spread_messages(part, bounds, columns, appearance, position, work, own, work.rows, work.lines, lanes, stride)
+def step_band(part: int, bounds: Array, columns: int, start: bool, last: bool, table_at: int, appearance: Appearance,
+              position: Position, model: Model, work: Workspace, own: Scratch, lanes: Width, stride: int) -> None:  # fmt: skip
+    """One iteration of a band's lines, in step with the other threads.
+
+    What it makes of the messages in work.rows and work.lines (at the start: work.start, or softmax(−U)) is kept in work.kept
+    unless that is empty, and filtered up to the slice into work.new_rows and work.new_lines; or, if `last`, not filtered but
+    written to work.out where nothing is kept.
+    """
+    update_band(part, bounds, columns, start, last, table_at, appearance, position, model, model.tables, work, own,
+                work.rows, work.lines, work.new_rows, work.new_lines, lanes, stride)  # fmt: skip
+    if not last:
+        spread_messages(part, bounds, columns, appearance, position, work, own, work.new_rows, work.new_lines, lanes,
+                        stride)  # fmt: skip
 
 
 @compiled_lean
-def gather_band(part: int, bounds: Array, columns: int, table_at: int, appearance: Appearance, position: Position,
-                model: Model, work: Workspace, own: Scratch, lanes: Width, stride: int) -> None:  # fmt: skip
-    """work.kept ← softmax(−U − messages) of what was spread, or −U − messages itself where the model is raw."""
-    update_band(part, bounds, columns, False, True, table_at, appearance, position, model, model.tables, work, own,
-                work.rows, work.lines, work.rows, work.lines, lanes, stride)  # fmt: skip
+def step_back_band(part: int, bounds: Array, columns: int, last: bool, table_at: int, appearance: Appearance,
+                   position: Position, model: Model, work: Workspace, own: Scratch, q: Array, to_scores: Array,
+                   block_sums: Array, sums: Array, lanes: Width, stride: int) -> None:  # fmt: skip
+    """The gradient one iteration further back, from the transposed filters' sums of the gradient in work.rows and work.lines.
 
-
-@compiled_lean
-def gather_gradient_band(part: int, bounds: Array, columns: int, table_at: int, appearance: Appearance,
-                         position: Position, model: Model, work: Workspace, own: Scratch, q: Array, gradient: Array,
-                         to_scores: Array, block_sums: Array, sums: Array, lanes: Width, stride: int) -> None:  # fmt: skip
-    """The gradient one iteration further back, from the transposed filters' sums of the gradient that were spread.
+    It is added to `to_scores` and filtered in its turn into work.new_rows and work.new_lines; or, if `last`, `to_scores` is
+    written to work.out.
 
     Args:
+        last: this is the first iteration, so nothing lies before it.
         model: its tables hold C, not Cᵀ.
         appearance, position: of the transposed kernels.
         q: (N·stride,) the iteration's probabilities.
-        gradient: (N·stride,) out: ∂L/∂X before the iteration.
-        to_scores: (N·stride,) to which it is added.
+        to_scores: (N·stride,) to which ∂L/∂X before the iteration is added.
         block_sums: (stride·stride,) float32, for own use.
         sums: (2·stride·stride,) float64, from which Σ S_k q is taken away: ∂L/∂C.
     """
     own.across_at[:] = -1
     table = model.classes * stride
     half = own.smooth.size // stride  # columns of the position kernel's lines
+    begin, end = bounds[part] * columns, bounds[part + 1] * columns
+    cleared = begin
     for y in range(bounds[part], bounds[part + 1]):
         first = y * columns
         if appearance.corners > 0:
@@ -82,8 +86,20 @@ def gather_gradient_band(part: int, bounds: Array, columns: int, table_at: int, 
             twice = np.float32(2 if position.halved else 1)  # [1 3 3 1]/4 widens, [1 3 3 1]/8 narrows
             take_products(own.smooth, half, own.smaller, 0, twice, block_sums, sums, stride * stride, lanes, stride)
             mix_line(own.smooth, half, model.tables, table_at + table, model.classes, own.smooth, lanes, stride)
-        _softmax_gradient(first, columns, appearance.corners > 0, own.line, position, own.smooth, q, gradient, to_scores,
-                          lanes, stride)  # fmt: skip
+        if not last:
+            cleared = clear_touched(part, begin, cleared, min(first + columns, end), appearance, work.new_rows, lanes,
+                                    stride)  # fmt: skip
+        _softmax_gradient(first, columns, appearance.corners > 0, own.line, position, own.smooth, q, to_scores, lanes,
+                          stride)  # fmt: skip
+        if last:
+            line_to_planes(to_scores, first * stride, work.out, first, columns, model.classes, stride)
+        else:
+            splat_line(first, columns, appearance, own.line, work.new_rows, lanes, stride)
+            if position.taps_x.size > 0:
+                sum_line(part, bounds, y, columns, position, work, own, work.new_lines, lanes, stride)
+    if not last:
+        spread_messages(part, bounds, columns, appearance, position, work, own, work.new_rows, work.new_lines, lanes,
+                        stride)  # fmt: skip
 
 
 @compiled_inner
@@ -122,8 +138,8 @@ def _products(messages: Array, begin: int, end: int, q: Array, place: int, sums:
 
 @compiled_inner
 def _softmax_gradient(first: int, columns: int, has_line: bool, line: Array, position: Position, smooth: Array, q: Array,
-                      gradient: Array, to_scores: Array, lanes: Width, stride: int) -> None:  # fmt: skip
-    """∂L/∂X = q (∂L/∂q − q · ∂L/∂q) with ∂L/∂q = −(what both kernels send back), line by line."""
+                      to_scores: Array, lanes: Width, stride: int) -> None:  # fmt: skip
+    """∂L/∂X = q (∂L/∂q − q · ∂L/∂q) with ∂L/∂q = −(what both kernels send back): into `line`, and added to `to_scores`."""
     half_width = (columns + 1) // 2
     has_position = position.taps_x.size > 0
     for x in range(columns):
@@ -137,5 +153,5 @@ def _softmax_gradient(first: int, columns: int, has_line: bool, line: Array, pos
         own = load(q, place, lanes)
         weighted = multiply(own, sent)
         found = subtract(multiply(own, broadcast(total(weighted), lanes)), weighted)
-        store(gradient, place, found)
+        store(line, x * stride, found)
         store(to_scores, place, add(found, load(to_scores, place, lanes)))

@@ -76,12 +76,10 @@ def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool,
             if tables is not None:
                 at = table_at + model.classes * stride
                 mix_line(own.smooth, own.smooth.size // stride, tables, at, model.classes, own.smooth, lanes, stride)
-        while appearance.corners > 0 and not last and cleared < min(first + columns, end):
-            # a row is cleared when the block with its first pixel comes
-            block = (cleared - begin) // BLOCK + appearance.touched_start[part]
-            row = appearance.first_row[part]
-            clear_rows(new_rows, row + appearance.touched[block], row + appearance.touched[block + 1], lanes, stride)
-            cleared += BLOCK
+        if not last:
+            cleared = clear_touched(
+                part, begin, cleared, min(first + columns, end), appearance, new_rows, lanes, stride
+            )
         line_change = update_line(first, columns, start, model, tables, table_at, appearance, position, rows, own.smooth,
                                   own.nothing if last else new_rows, work.kept, work.start,
                                   work.start_halved, own.messages, own.line, lanes, stride)  # fmt: skip
@@ -92,6 +90,18 @@ def update_band(part: int, bounds: Array, columns: int, start: bool, last: bool,
         elif has_position:
             sum_line(part, bounds, y, columns, position, work, own, new_lines, lanes, stride)
     return change
+
+
+@compiled_inner
+def clear_touched(part: int, begin: int, cleared: int, until: int, appearance: Appearance, rows: Array, lanes: Width,
+                  stride: int) -> int:  # fmt: skip
+    """Clear the lattice's rows that pixels before `until` are the first to touch; returns up to where that is done now."""
+    while appearance.corners > 0 and cleared < until:  # a row is cleared when the block with its first pixel comes
+        block = (cleared - begin) // BLOCK + appearance.touched_start[part]
+        row = appearance.first_row[part]
+        clear_rows(rows, row + appearance.touched[block], row + appearance.touched[block + 1], lanes, stride)
+        cleared += BLOCK
+    return cleared
 
 
 @compiled_inner

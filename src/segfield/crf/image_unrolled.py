@@ -12,9 +12,8 @@ from segfield.crf.barrier import new_barrier
 from segfield.crf.buffers import borrow, give_back
 from segfield.crf.filters.simd import Width, lanes_for
 from segfield.crf.image_crf import ImageCRF
-from segfield.crf.image_gradient import gather_band, gather_gradient_band, spread_band
-from segfield.crf.image_kernels import NO_APPEARANCE, NO_POSITION, NOTHING, scratch
-from segfield.crf.image_pass import line_to_planes
+from segfield.crf.image_gradient import step_back_band, step_band
+from segfield.crf.image_kernels import NOTHING, scratch
 from segfield.crf.image_terms import Appearance, Model, Position, Workspace
 from segfield.crf.threads import together
 
@@ -49,119 +48,117 @@ class UnrolledImage:
         )  # fmt: skip
         self._kept: list[Array] = []
 
-    def forward(self) -> Array:
-        """X after the last iteration, (K, H, W) float32; keeps a few maps for `backward`."""
-        q = self._start()
-        for iteration in range(self.iterations):
-            if self._keep and iteration % self._spacing == 0:
+    def forward(self, out: Array) -> None:
+        """X after the last iteration into `out` (K, H, W); keeps a few maps for `backward`."""
+        work = self._workspace(out)
+        for iteration in range(self.iterations + 1):
+            last = iteration == self.iterations
+            keeps = self._keep and not last and iteration % self._spacing == 0
+            q = borrow(self._model.unary.size) if keeps else NOTHING
+            self._step(iteration, work._replace(kept=q), start=iteration == 0, last=last, raw=last)
+            work = _turned(work)
+            if keeps:
                 self._kept.append(q)
-            last = iteration + 1 == self.iterations
-            following = self._step(q, iteration, raw=last)
-            if not (self._kept and self._kept[-1] is q):
-                give_back(q)
-            q = following
+        self._release(work)
         if not self._keep:
             give_back(self._model.unary)
-        return self._to_planes(q)
 
-    def backward(self, gradient: Array) -> tuple[Array, Array, Array]:
-        """∂L/∂X (K, H, W) → ∂L/∂U (K, H, W), and those of the two tables (S, K, K). Can be called once."""
+    def backward(self, gradient: Array, out: Array) -> tuple[Array, Array]:
+        """∂L/∂X (K, H, W) → ∂L/∂U into `out` (K, H, W); returns those of the two tables (S, K, K). Can be called once."""
         kernels, stride = self.kernels, self.stride
-        rows = kernels._to_rows(gradient, 0, stride, lowers=False)
         to_scores = kernels._to_rows(gradient, 0, stride, lowers=False)
         sums = np.zeros((self.sets, 2, stride, stride))
+        appearance, position = transposed(kernels._appearance), _swapped(kernels._position)
         model = self._model._replace(tables=self._padded(self._tables))
+        work = self._workspace(out)
+        self._run(step_band, (True, False, 0), appearance, position, model, work._replace(start=to_scores))
+        work = _turned(work)
         for iteration in reversed(range(self.iterations)):
             q, is_own = self._probabilities(iteration)
-            self._step_back(rows, q, to_scores, sums, model, iteration)
+            place = iteration if self.sets > 1 else 0
+            sums[place] += self._step_back(iteration, appearance, position, model, work, q, to_scores)
+            work = _turned(work)
             if is_own:
                 give_back(q)
-        give_back(rows)
-        for buffer in (self._model.unary, *self._kept):
+        self._release(work)
+        for buffer in (to_scores, self._model.unary, *self._kept):
             give_back(buffer)
         self._kept = []
         found = sums[..., : self.classes, : self.classes].astype(np.float32)
-        return self._to_planes(to_scores), found[:, 0], found[:, 1]
+        return found[:, 0], found[:, 1]
 
-    def _start(self) -> Array:
-        """softmax(U), rows."""
-        work = self._workspace(NOTHING, borrow(self._model.unary.size))
-        self._run(gather_band, 0, NO_APPEARANCE, NO_POSITION, self._model, work)
-        return work.kept
-
-    def _step(self, q: Array, iteration: int, *, raw: bool) -> Array:
-        """The next probabilities, or X itself, rows."""
+    def _step(self, iteration: int, work: Workspace, *, start: bool, last: bool, raw: bool) -> None:
+        """The next map from the messages of the one before `iteration`, and its own messages unless it is the last one."""
         kernels = self.kernels
-        work = self._workspace(q, NOTHING)
-        self._run(spread_band, None, kernels._appearance, kernels._position, self._model, work)
-        after = work._replace(kept=borrow(q.size), start=NOTHING)
-        model = self._model._replace(raw=raw)
-        self._run(gather_band, self._at(iteration), kernels._appearance, kernels._position, model, after)
-        self._release(work)
-        return after.kept
+        settings = (start, last, self._at(max(iteration - 1, 0)))
+        self._run(
+            step_band, settings, kernels._appearance, kernels._position, self._model._replace(raw=raw), work,
+        )  # fmt: skip
 
     def _step_back(
-        self, gradient: Array, q: Array, to_scores: Array, sums: Array, model: Model, iteration: int
-    ) -> None:
-        """Replace the gradient to X after an iteration by that before it."""
-        appearance, position = transposed(self.kernels._appearance), _swapped(self.kernels._position)
-        work = self._workspace(gradient, NOTHING)
-        self._run(spread_band, None, appearance, position, model, work)
-        place = iteration if self.sets > 1 else 0
-        parts = len(self.kernels._bounds) - 1
-        size = self.stride * self.stride
+        self, iteration: int, appearance: Appearance, position: Position, model: Model, work: Workspace, q: Array,
+        to_scores: Array,
+    ) -> Array:  # fmt: skip
+        """Add the gradient to X before an iteration to `to_scores`; returns the iteration's share of those to the tables."""
+        parts, size = len(self.kernels._bounds) - 1, self.stride * self.stride
         own_sums, block_sums = np.zeros((parts, 2 * size)), np.zeros((parts, size), np.float32)
         self._run(
-            gather_gradient_band, self._at(iteration), appearance, position, model, work,
-            lambda part: (q, gradient, to_scores, block_sums[part], own_sums[part]),
+            step_back_band, (iteration == 0, self._at(iteration)), appearance, position, model, work,
+            lambda part: (q, to_scores, block_sums[part], own_sums[part]),
         )  # fmt: skip
-        sums[place] += own_sums.sum(axis=0).reshape(sums.shape[1:])
-        self._release(work)
+        found: Array = own_sums.sum(axis=0).reshape(2, self.stride, self.stride)
+        return found
 
     def _probabilities(self, iteration: int) -> tuple[Array, bool]:
         """softmax(X) before an iteration, and whether it is the caller's to give back."""
         number = iteration // self._spacing
-        q, is_own = self._kept[number], False
-        for earlier in range(number * self._spacing, iteration):
-            following = self._step(q, earlier, raw=False)
-            if is_own:
-                give_back(q)
-            q, is_own = following, True
-        return q, is_own
+        nearest = number * self._spacing
+        if nearest == iteration:
+            return self._kept[number], False
+        work = self._workspace(NOTHING)
+        self._step(nearest, work._replace(start=self._kept[number]), start=True, last=False, raw=False)
+        q = borrow(self._model.unary.size)
+        for later in range(nearest + 1, iteration + 1):
+            work = _turned(work)
+            last = later == iteration
+            self._step(later, work._replace(kept=q if last else NOTHING), start=False, last=last, raw=False)
+        self._release(work)
+        return q, True
 
     def _run(
-        self, loop: Any, table_at: int | None, appearance: Appearance, position: Position, model: Model, work: Workspace,
+        self, loop: Any, settings: tuple[Any, ...], appearance: Appearance, position: Position, model: Model, work: Workspace,
         more: Callable[[int], tuple[Array, ...]] = lambda part: (),
     ) -> None:  # fmt: skip
         """Run a compiled function on every band at once."""
         kernels, stride = self.kernels, self.stride
         columns, parts = kernels.shape[1], len(kernels._bounds) - 1
         own = [scratch(columns, stride, position, True) for _ in range(parts)]
-        at = () if table_at is None else (table_at,)
 
         def run_part(part: int) -> None:
             loop(
-                part, kernels._bounds, columns, *at, appearance, position, model, work, own[part], *more(part),
+                part, kernels._bounds, columns, *settings, appearance, position, model, work, own[part], *more(part),
                 Width(stride), stride,
             )  # fmt: skip
 
         together(parts, run_part)
 
-    def _workspace(self, start: Array, kept: Array) -> Workspace:
-        """Memory of one iteration; the rows are cleared by who fills them."""
+    def _workspace(self, out: Array) -> Workspace:
+        """Memory of the iterations; the rows are cleared by who fills them."""
         kernels, stride = self.kernels, self.stride
         (height, columns), position = kernels.shape, kernels._position
         parts = len(kernels._bounds) - 1
-        rows = borrow(kernels._rows * stride if start.size else 0)
         line = ((columns + 1) // 2 if position.halved else columns) * stride
-        lines = ((height + 1) // 2 if position.halved else height) * line if position.taps_x.size and start.size else 0
+        lines = ((height + 1) // 2 if position.halved else height) * line if position.taps_x.size else 0
+        memory = [borrow(size) for size in 2 * [kernels._rows * stride] + 2 * [lines]]
         borders = np.zeros(2 * parts * line if position.halved else 0, np.float32)
-        memory = borrow(lines)
         changes = np.zeros(8 * parts, np.float32)
-        return Workspace(rows, rows, memory, memory, borders, kept, start, False, changes, new_barrier(), NOTHING)
+        return Workspace(
+            memory[0], memory[1], memory[2], memory[3], borders, NOTHING, NOTHING, False, changes, new_barrier(),
+            out.reshape(-1),
+        )  # fmt: skip
 
     def _release(self, work: Workspace) -> None:
-        for buffer in (work.rows, work.lines):
+        for buffer in (work.rows, work.new_rows, work.lines, work.new_lines):
             give_back(buffer)
 
     def _at(self, iteration: int) -> int:
@@ -172,19 +169,10 @@ class UnrolledImage:
         padded[..., : self.classes] = tables
         return padded.reshape(-1)
 
-    def _to_planes(self, rows: Array) -> Array:
-        """Rows (N·stride,), given back → (K, H, W)."""
-        kernels = self.kernels
-        planes = np.empty((self.classes, *kernels.shape), np.float32)
-        flat, starts = planes.reshape(-1), kernels._bounds * kernels.shape[1]
 
-        def convert(part: int) -> None:
-            first, last = int(starts[part]), int(starts[part + 1])
-            line_to_planes(rows, first * self.stride, flat, first, last - first, self.classes, self.stride)
-
-        together(len(starts) - 1, convert)
-        give_back(rows)
-        return planes
+def _turned(work: Workspace) -> Workspace:
+    """The sums that were made are those that the next iteration takes."""
+    return work._replace(rows=work.new_rows, new_rows=work.rows, lines=work.new_lines, new_lines=work.lines)
 
 
 def transposed(kernel: Appearance) -> Appearance:

@@ -52,24 +52,29 @@ class _UnrolledImages(torch.autograd.Function):
         near, alike = gaussian.detach().numpy(), bilateral.detach().numpy()
         keep = any(ctx.needs_input_grad[:3])
 
-        def one(index: int, threads: int | None) -> tuple[UnrolledImage, Array]:
+        found = torch.empty_like(scores, memory_format=torch.contiguous_format)
+        out = found.numpy()
+
+        def one(index: int, threads: int | None) -> UnrolledImage:
             unrolled = UnrolledImage(build(pixels[index], threads), planes[index], alike, near, iterations, keep)
-            return unrolled, unrolled.forward()
+            unrolled.forward(out[index])
+            return unrolled
 
         done = _several(one, len(pixels))
-        ctx.unrolled = [unrolled for unrolled, _ in done] if keep else []
-        return torch.stack([torch.from_numpy(found) for _, found in done])
+        ctx.unrolled = done if keep else []
+        return found
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator,unused-ignore]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         planes = gradient.contiguous().numpy()
+        to_scores = torch.empty_like(gradient, memory_format=torch.contiguous_format)
+        out = to_scores.numpy()
         unrolled: Sequence[UnrolledImage] = ctx.unrolled
-        found = _several(lambda index, _: unrolled[index].backward(planes[index]), len(unrolled))
+        found = _several(lambda index, _: unrolled[index].backward(planes[index], out[index]), len(unrolled))
         ctx.unrolled = []
-        to_scores = torch.stack([torch.from_numpy(part) for part, _, _ in found])
         to_bilateral, to_gaussian = (
-            torch.stack([torch.from_numpy(part[n]) for part in found]).sum(dim=0) for n in (1, 2)
+            torch.stack([torch.from_numpy(part[n]) for part in found]).sum(dim=0) for n in (0, 1)
         )
         return to_scores, to_bilateral, to_gaussian, None, None, None
 

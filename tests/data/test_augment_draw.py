@@ -84,3 +84,15 @@ def test_ranges_and_shares():
     assert len(blurs) / 1000 == pytest.approx(0.25, abs=0.05) and 1 <= min(blurs) <= max(blurs) <= 2
     assert min(one.noise for one in draws) >= 0 and max(one.noise for one in draws) <= 0.1
     assert np.mean([one.displacements is not None for one in draws]) == pytest.approx(0.6, abs=0.05)
+
+
+@pytest.mark.parametrize("crop", [(64, 100), None])
+def test_half_the_size_shows_the_same_part_with_half_the_pixels(crop):
+    labels = torch.zeros(64, 100, dtype=torch.long)
+    whole = [draw(AugmentationConfig(crop=crop), labels, seed) for seed in range(30)]
+    half = [draw(AugmentationConfig(crop=crop, size=0.5), labels, seed) for seed in range(30)]
+    for ours, theirs in zip(half, whole):
+        assert ours.size == (32, 48) and theirs.size == (64, 100)
+        assert ours.window.height == pytest.approx(theirs.window.height, abs=1)
+        assert ours.window.width == pytest.approx(theirs.window.width * 0.96, abs=2)
+    assert draw(AugmentationConfig(crop=(20, 20), size=0.5), labels, 0).size == (16, 16)

@@ -51,3 +51,9 @@ def test_every_setting_has_its_help():
 def test_import_loads_no_torch():
     code = "import sys, segfield.data.augmentation; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("size", [0, -1, 4.5])
+def test_a_size_out_of_range_is_refused(size):
+    with pytest.raises(SettingError, match=r"augment.size is .*; give a number above 0"):
+        AugmentationConfig(size=size)

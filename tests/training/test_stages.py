@@ -71,6 +71,31 @@ def test_a_budget_of_the_whole_is_shared(budget: dict[str, Any], shares: tuple[i
     assert all(getattr(stage, other) is None for stage in given for other in {"time", "epochs", "steps"} - {name})
 
 
+def test_half_size_first_is_two_stages() -> None:
+    recipe = _recipe(half_size_first=0.25, time="100s", out="run")
+    (one, half), (two, full) = stage_recipes(recipe)
+    assert (one, two) == ("half size", "full size")
+    assert (half.time, full.time) == ("25.000s", "75.000s")
+    assert (half.augment.size, full.augment.size) == (0.5, 1.0) and half.augment.crop == full.augment.crop == (32, 32)
+    assert full.learning_rate == half.learning_rate / 2 == recipe.learning_rate / 2
+    assert full.start == half.out == "run/stages/1-half-size"
+
+
+def test_half_size_first_shares_a_hundred_epochs_and_goes_before_a_crf() -> None:
+    assert [stage.epochs for _, stage in stage_recipes(_recipe(half_size_first=0.5))] == [50, 50]
+    stages = stage_recipes(_recipe(half_size_first=0.5, crf="joint", epochs=100))
+    assert [name for name, _ in stages] == ["half size", "full size", "CRF", "both"]
+    assert [stage.epochs for _, stage in stages] == [35, 35, 10, 20]
+    assert [stage.crf for _, stage in stages] == ["none", "none", "learn", "joint"]
+    assert [stage.augment.size for _, stage in stages] == [0.5, 1, 1, 1]
+
+
+@pytest.mark.parametrize("settings", [{"half_size_first": 1.0}, {"half_size_first": 0.5, "stages": TWO}])
+def test_half_size_first_out_of_place_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=r"half_size_first is .*(between|leave it out)"):
+        _recipe(**settings)
+
+
 def test_a_stage_on_whole_images_needs_no_crop() -> None:
     stages = [{"augment": {"whole": True}}, {"augment": {"crop": [8, 8]}}]
     assert [s.augment.crop for _, s in stage_recipes(_recipe(stages=stages))] == [None, (8, 8)]

@@ -52,7 +52,6 @@ def demo(out: str = "demo", *, time: str = "120s", count: int = 120, size: str =
     data = f"scenes:count={count},size={size},seed={seed}"
     console.print(f"[bold]1 of 5[/] a data set: {data}")
     dataset = open_dataset(data)
-    half = [max(32, side // 32 * 16) for side in dataset.split("train")[0].image.shape[1:]]
     recipe = Recipe(
         data=data,
         out=str(folder / "run"),
@@ -66,10 +65,7 @@ def demo(out: str = "demo", *, time: str = "120s", count: int = 120, size: str =
         ema=0.99,
         validate_every=5,
         seed=seed,
-        stages=[  # a step at half the size costs a quarter, and most of what is to be learned shows there
-            {"name": "half size", "share": 1, "augment": {"crop": half, "scale": [0.35, 0.7]}},
-            {"name": "full size", "share": 1, "learning_rate": 2e-3},
-        ],
+        half_size_first=0.5,
     )
     console.print(f"[bold]2 of 5[/] train a small U-Net for {time} (segfield train)")
     run = train(recipe)

@@ -80,8 +80,8 @@ def draw(
     flip, vertical, scale, turn, bends, bright, contrast, saturation, hue, grey, blurs, blur, noise, rare = rng.random(
         14
     )
-    height, width = config.crop or (labels.shape[0], labels.shape[1])
-    magnification = _between(scale, *config.scale)
+    height, width = (config.sized(side) for side in config.crop or labels.shape)
+    magnification = config.size * _between(scale, *config.scale)
     size = (max(1, round(height / magnification)), max(1, round(width / magnification)))
     top, left = crop_origin(labels, size, rng, rare_weights if rare < rare_crops else None)
     noise_seed, bend_seed = (int(number) for number in rng.integers(0, 2**62, 2))

@@ -20,6 +20,8 @@ class AugmentationConfig:
     """Smallest and largest magnification, drawn evenly."""
     crop: tuple[int, int] | None = None
     """Height and width of what is cut out after scaling, pixels; the image's own size where not given."""
+    size: float = 1.0
+    """Everything this many times as large: crop and magnification are multiplied; 0.5 trains at half the resolution."""
     whole: bool = False
     """Whole images instead of crops; where they differ in size, with batch_size 1 only."""
     rotate: float = 0.0
@@ -55,6 +57,8 @@ class AugmentationConfig:
                     f"augment.{name} is {low:g},{high:g}; give two numbers above 0, the smaller one first"
                 )
             object.__setattr__(self, name, (low, high))
+        if not 0 < self.size <= 4:
+            raise SettingError(f"augment.size is {self.size:g}; give a number above 0, at most 4, e.g. 0.5")
         if self.crop is not None:
             height, width = (int(side) for side in self.crop)
             if height < 1 or width < 1:
@@ -70,6 +74,10 @@ class AugmentationConfig:
             raise SettingError(
                 f"augment.elastic_grid is {self.elastic_grid}; a grid has 2 points a side or more, e.g. 3"
             )
+
+    def sized(self, side: int) -> int:
+        """A side of a crop in pixels, as `size` has it: whole sixteens, which networks need not pad much."""
+        return side if self.size == 1 else max(16, round(side * self.size / 16) * 16)
 
 
 _HIGHEST = {

@@ -43,6 +43,8 @@ class Recipe:
     """Options of the network, e.g. {width: 64} or {pad_type: same}."""
     start: str | None = None
     """Segmenter file or run folder whose weights are taken over where they fit, instead of encoder weights."""
+    half_size_first: float = 0.0
+    """Share of the budget that is trained at half the resolution first, at a quarter of the cost; 0.5 suits short trainings."""
     stages: list[dict[str, Any]] = field(default_factory=list)
     """Trainings one after another, each starting from the last: settings that differ, with a name and a share of the budget."""
 
@@ -171,6 +173,11 @@ class Recipe:
                 )
         for number, stage in enumerate(self.stages, 1):
             _check_stage(number, stage)
+        if self.half_size_first and self.stages:
+            raise SettingError(
+                f"half_size_first is {self.half_size_first:g}, and the recipe has stages of its own; leave it out, or give "
+                "one of them augment: {size: 0.5}"
+            )
         if self.crf_folds and (self.crf == "none" or self.crf_folds == 1 or self.folds or self.start):
             raise SettingError(
                 f"crf_folds is {self.crf_folds}; it cuts the training split into 2 folds or more for a CRF that is learned from "
@@ -281,7 +288,18 @@ def _check_names(settings: Mapping[str, Any]) -> None:
 STAGE_WORDS = ("name", "share")
 """What a stage may say beside settings."""
 
-_OF_ALL_STAGES = ("data", "out", "start", "stages", "classes", "train_split", "val_split", "folds", "fold")
+_OF_ALL_STAGES = (
+    "data",
+    "out",
+    "start",
+    "half_size_first",
+    "stages",
+    "classes",
+    "train_split",
+    "val_split",
+    "folds",
+    "fold",
+)
 
 
 def _check_stage(number: int, stage: Any) -> None:
@@ -323,6 +341,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("crf_rate", 0, 1000),
     ("crf_network_loss", 0, 1000),
     ("crf_folds", 0, 1000),
+    ("half_size_first", 0, 0.95),
     ("power", 0, 100),
     ("step_every", 0.001, 1),
     ("step_factor", 0, 1),

@@ -48,7 +48,7 @@ def stage_recipes(recipe: Recipe) -> list[tuple[str, Recipe]]:
     Raises:
         SettingError: if a stage's settings are unknown or unfit.
     """
-    recipe = with_crf_stages(recipe)
+    recipe = with_crf_stages(with_half_size_stage(recipe))
     if not recipe.stages:
         return [("", recipe)]
     shares = [float(stage.get("share", 1)) for stage in recipe.stages]
@@ -61,13 +61,28 @@ def stage_recipes(recipe: Recipe) -> list[tuple[str, Recipe]]:
         settings |= _budget(recipe, settings, share / sum(shares))
         settings["augment"] = _augment(recipe, settings.get("augment", {}))
         try:
-            stage = Recipe.from_dict({**recipe.as_dict(), "stages": [], "crf_folds": 0, **settings, "start": start})
+            stage = Recipe.from_dict({**recipe.as_dict(), **_NOT_OF_A_STAGE, **settings, "start": start})
         except SettingError as error:
             raise SettingError(f"stage {number} ({name}): {error}") from error
         place = {"stages": recipe.stages, "out": recipe.out} if last else {"out": str(folder)}
         stages.append((name, dataclasses.replace(stage, **place)))
         start = str(folder)
     return stages
+
+
+_NOT_OF_A_STAGE: dict[str, Any] = {"stages": [], "crf_folds": 0, "half_size_first": 0.0}
+
+
+def with_half_size_stage(recipe: Recipe) -> Recipe:
+    """The recipe with its `half_size_first` spelt out as two stages; the second, at full size, has half the learning rate."""
+    if not recipe.half_size_first:
+        return recipe
+    half = {"size": recipe.augment.size / 2}
+    stages = [
+        {"name": "half size", "share": recipe.half_size_first, "augment": half},
+        {"name": "full size", "share": 1 - recipe.half_size_first, "learning_rate": recipe.learning_rate / 2},
+    ]
+    return dataclasses.replace(_budgeted(recipe), stages=stages, half_size_first=0.0)
 
 
 CRF_SHARES = {"CRF": 0.1, "both": 0.2}
@@ -102,9 +117,13 @@ def with_crf_stages(recipe: Recipe) -> Recipe:
         elif recipe.crf_folds:  # it is put behind the network as it is
             stage["crf_rate"] = 0.0
         stages.append({**stage, "epochs": CRF_EPOCHS[name]} if budgeted else stage)
-    if not budgeted and all(getattr(recipe, name) is None for name in recipe.ALTERNATIVES[0]):
-        recipe = dataclasses.replace(recipe, epochs=100)
-    return dataclasses.replace(recipe, stages=stages)
+    return dataclasses.replace(recipe if budgeted else _budgeted(recipe), stages=stages)
+
+
+def _budgeted(recipe: Recipe) -> Recipe:
+    """A recipe without a budget gets the hundred epochs that are meant, to be shared by stages."""
+    none = all(getattr(recipe, name) is None for name in recipe.ALTERNATIVES[0])
+    return dataclasses.replace(recipe, epochs=100) if none else recipe
 
 
 def _augment(recipe: Recipe, own: dict[str, Any]) -> dict[str, Any]:

@@ -152,6 +152,7 @@ def one_seed(name: str, seed: int, data: str, out: Path, options: argparse.Names
     from segfield.crf.refiner import named_refiner
     from segfield.segmenter import Segmenter
     from segfield.training.recipe import Recipe
+    from segfield.training.stages import AS_THEY_ARE
 
     place = out / f"{name}-seed{seed}"
     kept = place / f"tallies-{options.time}-{options.more}.npz"  # another budget is another result
@@ -171,7 +172,10 @@ def one_seed(name: str, seed: int, data: str, out: Path, options: argparse.Names
     further = {**settings, "stages": [], "start": str(place / "first"), "weights": "none", "learning_rate": RATE}
     if not options.quick:
         further |= {"time": None, "steps": options.more}
-        further["augment"] = {**further["augment"], "scale": [0.75, 1.33]}  # a CRF's bandwidths are in pixels
+        further["augment"] = {
+            **further["augment"],
+            **AS_THEY_ARE,
+        }  # with a CRF that is so; without, for a fair comparison
     train(Recipe.from_dict({**further, "out": str(place / "alone")}))
     file = str(place / "alone" / "segmenter.safetensors")
     common: dict[str, Any] = {

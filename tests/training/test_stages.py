@@ -90,6 +90,17 @@ def test_half_size_first_shares_a_hundred_epochs_and_goes_before_a_crf() -> None
     assert [stage.augment.size for _, stage in stages] == [0.5, 1, 1, 1]
 
 
+def test_a_crf_is_trained_on_images_as_they_are() -> None:
+    changed = dataclasses.replace(RECIPE.augment, brightness=0.3, rotate=10.0, flip=True)
+    network, learned, both = (stage for _, stage in stage_recipes(_recipe(crf="joint", augment=changed)))
+    assert network.augment == changed
+    for stage in (learned, both, stage_recipes(_recipe(crf="joint", augment=changed, start="run"))[0][1]):
+        assert stage.augment.scale == (1, 1) and stage.augment.flip and stage.augment.crop == (32, 32)
+        assert stage.augment.brightness == stage.augment.rotate == stage.augment.contrast == 0
+    named = _recipe(augment=changed, stages=[{"crf": "none"}, {"crf": "joint"}], crf="joint")
+    assert stage_recipes(named)[1][1].augment == changed  # who names it himself has his way
+
+
 @pytest.mark.parametrize("settings", [{"half_size_first": 1.0}, {"half_size_first": 0.5, "stages": TWO}])
 def test_half_size_first_out_of_place_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=r"half_size_first is .*(between|leave it out)"):

@@ -94,14 +94,23 @@ CRF_EPOCHS = {"CRF": 5, "both": 10}
 JOINT_RATE = 0.1
 """Of the network with its CRF, as a multiple of its rate alone: in the paper it hardly moves (section 7)."""
 
+AS_THEY_ARE: dict[str, Any] = {
+    "scale": [1.0, 1.0], "rotate": 0.0, "elastic": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0,
+    "grey": 0.0, "blur": 0.0, "noise": 0.0,
+}  # fmt: skip
+"""No change that resamples an image or its values: a CRF compares them, and learns for what it will meet."""
+
 
 def with_crf_stages(recipe: Recipe) -> Recipe:
     """The recipe with its `crf` spelt out as stages: the network without, the CRF behind it, then both (Zheng et al. 2015).
 
-    A recipe whose stages name `crf` themselves, and one without a CRF, stay as they are.
+    Where the CRF is trained, images are flipped and cut but else taken as they are (`AS_THEY_ARE`). A recipe whose stages name
+    `crf` themselves, and one without a CRF, stay as they are.
     """
-    if recipe.crf == "none" or any("crf" in stage for stage in recipe.stages) or (recipe.start and not recipe.stages):
+    if recipe.crf == "none" or any("crf" in stage for stage in recipe.stages):
         return recipe
+    if recipe.start and not recipe.stages:
+        return dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, **AS_THEY_ARE))
     own = recipe.stages or [{"name": "network"}]
     added = {"CRF": "learn", "both": "joint"} if recipe.crf == "joint" else {"CRF": "learn"}
     if recipe.crf_folds and recipe.crf == "joint":  # the CRF is learned before, by what the folds' networks said
@@ -111,7 +120,8 @@ def with_crf_stages(recipe: Recipe) -> Recipe:
     last = {name: value for name, value in own[-1].items() if name not in ("name", "share", *recipe.ALTERNATIVES[0])}
     budgeted = any(name in own[-1] for name in recipe.ALTERNATIVES[0])
     for name, how in added.items():
-        stage = {**last, "name": name, "share": CRF_SHARES[name], "crf": how}
+        augment = {**last.get("augment", {}), **AS_THEY_ARE}
+        stage = {**last, "name": name, "share": CRF_SHARES[name], "crf": how, "augment": augment}
         if how == "joint":
             stage["learning_rate"] = JOINT_RATE * float(last.get("learning_rate", recipe.learning_rate))
         elif recipe.crf_folds:  # it is put behind the network as it is

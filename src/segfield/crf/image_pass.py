@@ -67,21 +67,17 @@ def appearance_row(rows: Array, appearance: Appearance, pixel: int, last: int, l
 
 
 @compiled_inner
-def splat_row(values: Row, pixel: int, appearance: Appearance, rows: Array, lanes: Width, stride: int) -> None:
-    """Add a pixel's values to the rows of its vertices, by weight."""
-    scale = item(appearance.before, pixel)
-    for corner in range(pixel * appearance.corners, (pixel + 1) * appearance.corners):
-        row = np.int64(item(appearance.ids, corner)) * stride
-        store(rows, row, scale_add(item(appearance.weights, corner) * scale, values, load(rows, row, lanes)))
-
-
-@compiled_inner
 def splat_line(
     first: int, columns: int, appearance: Appearance, line: Array, rows: Array, lanes: Width, stride: int
 ) -> None:
-    """Add a line (columns·stride,) of the pixels first … first + columns − 1 to the lattice's rows."""
-    for x in range(columns if appearance.corners > 0 else 0):
-        splat_row(load(line, x * stride, lanes), first + x, appearance, rows, lanes, stride)
+    """Add a line (columns·stride,) of the pixels first … first + columns − 1 to the rows of their vertices, by weight."""
+    corners = appearance.corners
+    for x in range(columns if corners > 0 else 0):
+        pixel, values = first + x, load(line, x * stride, lanes)
+        scale = item(appearance.before, pixel)
+        for corner in range(pixel * corners, (pixel + 1) * corners):
+            row = np.int64(item(appearance.ids, corner)) * stride
+            store(rows, row, scale_add(item(appearance.weights, corner) * scale, values, load(rows, row, lanes)))
 
 
 @compiled_inner
@@ -195,7 +191,14 @@ def update_line(first: int, columns: int, start: bool, model: Model, tables: Arr
             store(kept, pixel * stride, updated)
         store(line, x * stride, updated)
         if new_corners > 0:
-            splat_row(updated, pixel, appearance, new_rows, lanes, stride)
+            scale = item(appearance.before, pixel)  # as `splat_line`, while the pixel's row is in registers
+            for corner in range(pixel * new_corners, (pixel + 1) * new_corners):
+                row = np.int64(item(appearance.ids, corner)) * stride
+                store(
+                    new_rows,
+                    row,
+                    scale_add(item(appearance.weights, corner) * scale, updated, load(new_rows, row, lanes)),
+                )
     return largest(change)
 
 

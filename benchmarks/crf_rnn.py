@@ -1,7 +1,8 @@
 """What a CRF does for one network: without, found by cross-validation, learned behind it, and trained with it (CRF-RNN).
 
 As in the paper the classifier is trained first, once for each seed. From there two runs go on at the same rates for as many
-further steps: the network alone, and the network with a CRF, whose steps take longer. The CRFs that are tuned and learned
+further steps: the network alone, and the network with a CRF, whose steps take longer. Both see images that are neither resized
+nor recoloured there: a CRF compares values, and the network alone goes on as it does. The CRFs that are tuned and learned
 stand behind the former, fitted on images of train that it did not see (every sixth stretch of ten images, split `tune`); what
 is learned, by the soft IoU, starts from what was tuned, and what is trained jointly from what was learned. In joint training
 the network's own scores count as much as the refined ones. As the CRF has then been trained on images that the network knows by
@@ -172,10 +173,7 @@ def one_seed(name: str, seed: int, data: str, out: Path, options: argparse.Names
     further = {**settings, "stages": [], "start": str(place / "first"), "weights": "none", "learning_rate": RATE}
     if not options.quick:
         further |= {"time": None, "steps": options.more}
-        further["augment"] = {
-            **further["augment"],
-            **AS_THEY_ARE,
-        }  # with a CRF that is so; without, for a fair comparison
+        further["augment"] = {**further["augment"], **AS_THEY_ARE}
     train(Recipe.from_dict({**further, "out": str(place / "alone")}))
     file = str(place / "alone" / "segmenter.safetensors")
     common: dict[str, Any] = {

@@ -96,3 +96,9 @@ def test_half_the_size_shows_the_same_part_with_half_the_pixels(crop):
         assert ours.window.height == pytest.approx(theirs.window.height, abs=1)
         assert ours.window.width == pytest.approx(theirs.window.width * 0.96, abs=2)
     assert draw(AugmentationConfig(crop=(20, 20), size=0.5), labels, 0).size == (16, 16)
+
+
+def test_half_the_size_bends_half_as_far():
+    labels = torch.zeros(64, 100, dtype=torch.long)
+    whole, half = (draw(AugmentationConfig(elastic=8, size=size), labels, 3).displacements for size in (1.0, 0.5))
+    torch.testing.assert_close(half, whole / 2)

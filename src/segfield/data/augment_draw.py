@@ -88,7 +88,7 @@ def draw(
     displacements = None
     if config.elastic and bends < config.elastic_probability:
         generator = torch.Generator().manual_seed(bend_seed)
-        displacements = coarse_displacements(config.elastic_grid, config.elastic, generator)
+        displacements = coarse_displacements(config.elastic_grid, config.size * config.elastic, generator)
     return Draw(
         size=(height, width),
         window=Window(top, left, *size),

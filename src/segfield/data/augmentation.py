@@ -21,7 +21,7 @@ class AugmentationConfig:
     crop: tuple[int, int] | None = None
     """Height and width of what is cut out after scaling, pixels; the image's own size where not given."""
     size: float = 1.0
-    """Everything this many times as large: crop and magnification are multiplied; 0.5 trains at half the resolution."""
+    """Everything this many times as large: crop, magnification and elastic are multiplied; 0.5 trains at half the resolution."""
     whole: bool = False
     """Whole images instead of crops; where they differ in size, with batch_size 1 only."""
     rotate: float = 0.0

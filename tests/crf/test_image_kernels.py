@@ -47,7 +47,7 @@ def test_an_image_that_is_not_finite_is_refused() -> None:
     image = IMAGE.astype(np.float32)
     image[1, 3, 4] = np.nan
     with pytest.raises(DataError, match="NaN or infinite"):
-        bilateral_planes(image, 10, 10)
+        lattice_of(bilateral_planes(image, 10, 10), 14 * 19, [0, 14 * 19], False)
 
 
 @pytest.mark.parametrize("kind", NORMALIZATIONS)

@@ -17,13 +17,16 @@ from .exact_mean_field import softmax
 RNG = np.random.default_rng(0)
 
 
-def rows_of(planes: np.ndarray, stride: int, beyond: float = 1e30, lowers: bool = True) -> np.ndarray:
+def rows_of(
+    planes: np.ndarray, stride: int, beyond: float = 1e30, lowers: bool = True, negates: bool = False
+) -> np.ndarray:
     """(K, N) → (N, stride), all pixels but the first two and the last."""
     classes, pixels = planes.shape
     rows = np.full((pixels, stride), 9, np.float32)
     planes_to_rows(
-        planes.reshape(-1), classes, 2, pixels - 1, rows.reshape(-1), np.float32(beyond), lowers, Width(stride), stride
-    )
+        planes.reshape(-1), classes, 2, pixels - 1, rows.reshape(-1), np.float32(beyond), lowers, negates, Width(stride),
+        stride,
+    )  # fmt: skip
     assert (rows[:2] == 9).all() and (rows[-1] == 9).all(), "pixels of others stay"
     return rows[2:-1]
 
@@ -42,6 +45,14 @@ def test_planes_become_rows_as_they_are() -> None:
     rows = rows_of(planes, 4, beyond=0, lowers=False)
     np.testing.assert_array_equal(rows[:, :3], planes.T[2:-1])
     assert (rows[:, 3] == 0).all()
+
+
+@pytest.mark.parametrize(("classes", "stride"), [(3, 4), (8, 8), (21, 24)])
+def test_planes_become_rows_negated(classes: int, stride: int) -> None:
+    planes = RNG.normal(size=(classes, 20)).astype(np.float32)
+    rows = rows_of(planes, stride, lowers=False, negates=True)
+    np.testing.assert_array_equal(rows[:, :classes], -planes.T[2:-1])
+    assert (rows[:, classes:] == np.float32(1e30)).all()
 
 
 def test_energies_of_any_size_are_lowered_without_loss() -> None:

@@ -190,7 +190,7 @@ class ImageCRF:
         for buffer in memory:
             give_back(buffer)
 
-    def _to_rows(self, planes: Array, beyond: float, stride: int, lowers: bool) -> Array:
+    def _to_rows(self, planes: Array, beyond: float, stride: int, lowers: bool, negates: bool = False) -> Array:
         """(K, H, W) → borrowed (N·stride,) rows."""
         flat = np.ascontiguousarray(planes, np.float32).reshape(-1)
         rows = borrow(self.pixels * stride)
@@ -205,6 +205,7 @@ class ImageCRF:
                 rows,
                 np.float32(beyond),
                 lowers,
+                negates,
                 Width(stride),
                 stride,
             )

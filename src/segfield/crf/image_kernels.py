@@ -10,7 +10,7 @@ from segfield.classes import Array
 from segfield.crf.buffers import aligned, borrow, give_back
 from segfield.crf.filters.filter import Normalization
 from segfield.crf.filters.gaussian_lines import axis_sums, taps
-from segfield.crf.filters.lattice import blur_axes, lattice_factor, padded_planes, slice_bands, splat_and_blur
+from segfield.crf.filters.lattice import blur_axes, lattice_factor, slice_bands, splat_and_blur, with_padding
 from segfield.crf.filters.lattice_structure import Lattice
 from segfield.crf.image_terms import Appearance, Position, Scratch
 
@@ -23,12 +23,13 @@ def bilateral_planes(image: Array, sxy: float | Sequence[float], srgb: float | S
     bands, height, width = image.shape
     scale = np.broadcast_to(np.asarray(srgb, np.float64), (bands,))
     sx, sy = np.broadcast_to(np.asarray(sxy, np.float64), (2,))
-    features = np.empty((2 + bands, height, width), np.float32)
-    features[0] = np.arange(width) / sx
-    features[1] = (np.arange(height) / sy)[:, None]
+    planes = with_padding(2 + bands, height * width)
+    features = [plane[: height * width].reshape(height, width) for plane in planes]
+    features[0][:] = np.arange(width) / sx
+    features[1][:] = (np.arange(height) / sy)[:, None]
     for band in range(bands):
         np.multiply(image[band], np.float32(1 / scale[band]), out=features[2 + band], casting="unsafe")
-    return padded_planes(features.reshape(2 + bands, -1), height * width)
+    return planes
 
 
 def halved_image(image: Array) -> Array:

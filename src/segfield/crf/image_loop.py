@@ -113,8 +113,8 @@ def spread_messages(part: int, bounds: Array, columns: int, appearance: Appearan
         extra, first = rows.size // stride - appearance.extra_row, appearance.extra_row
         clear_rows(rows, first + extra * part // parts, first + extra * (part + 1) // parts, lanes, stride)
     wait_for_all(work.barrier, parts)
-    if part == 0 and appearance.corners > 0:
-        gather_copies(rows, appearance.copies, appearance.primaries, lanes, stride)
+    if appearance.corners > 0:
+        gather_copies(rows, appearance.copies, appearance.primaries, part, parts, lanes, stride)
     if position.halved:
         smooth_own_lines(part, bounds, columns, position, work, own.smaller, lines, lanes, stride)
     wait_for_all(work.barrier, parts)

@@ -218,8 +218,8 @@ def line_to_planes(line: Array, place: int, planes: Array, first: int, columns: 
 
 @compiled_lean
 def planes_to_rows(planes: Array, classes: int, start: int, stop: int, rows: Array, highest: Scalar, lowers: bool,
-                   lanes: Width, stride: int) -> None:  # fmt: skip
-    """Rows from (K·N,) planes, for the pixels start … stop − 1, if asked lowered by the pixel's smallest value.
+                   negates: bool, lanes: Width, stride: int) -> None:  # fmt: skip
+    """Rows from (K·N,) planes, for the pixels start … stop − 1, if asked negated, or lowered by the pixel's smallest value.
 
     Channels beyond the classes get `highest`.
     """
@@ -235,6 +235,11 @@ def planes_to_rows(planes: Array, classes: int, start: int, stop: int, rows: Arr
         for pixel in range(first, last):
             for k in range(done, classes):
                 rows[pixel * stride + k] = planes[k * pixels + pixel]
+            for k in range(classes, stride):
+                rows[pixel * stride + k] = highest
+        for pixel in range(first, last if negates else first):
+            row = subtract(broadcast(np.float32(0), lanes), load(rows, pixel * stride, lanes))
+            store(rows, pixel * stride, row)
             for k in range(classes, stride):
                 rows[pixel * stride + k] = highest
         for pixel in range(first, last if lowers else first):

@@ -43,7 +43,7 @@ class UnrolledImage:
         self._spacing = max(1, -(-iterations // KEPT_MAPS))
         zero = np.zeros(self.stride, np.float32)
         self._model = Model(
-            kernels._to_rows(-scores, 1e30, self.stride, lowers=False), self.classes, zero, zero,
+            kernels._to_rows(scores, 1e30, self.stride, lowers=False, negates=True), self.classes, zero, zero,
             self._padded(self._tables.swapaxes(2, 3)), True, np.float32(0), np.float32(0), False,
         )  # fmt: skip
         self._kept: list[Array] = []

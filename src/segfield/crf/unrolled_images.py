@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -52,8 +53,9 @@ class _UnrolledImages(torch.autograd.Function):
         near, alike = gaussian.detach().numpy(), bilateral.detach().numpy()
         keep = any(ctx.needs_input_grad[:3])
 
-        found = torch.empty_like(scores, memory_format=torch.contiguous_format)
-        out = found.numpy()
+        out = np.empty(
+            scores.shape, np.float32
+        )  # NumPy's memory comes in larger pages than torch's: first touched sooner
 
         def one(index: int, threads: int | None) -> UnrolledImage:
             unrolled = UnrolledImage(build(pixels[index], threads), planes[index], alike, near, iterations, keep)
@@ -62,21 +64,20 @@ class _UnrolledImages(torch.autograd.Function):
 
         done = _several(one, len(pixels))
         ctx.unrolled = done if keep else []
-        return found
+        return torch.from_numpy(out)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator,unused-ignore]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         planes = gradient.contiguous().numpy()
-        to_scores = torch.empty_like(gradient, memory_format=torch.contiguous_format)
-        out = to_scores.numpy()
+        out = np.empty(gradient.shape, np.float32)
         unrolled: Sequence[UnrolledImage] = ctx.unrolled
         found = _several(lambda index, _: unrolled[index].backward(planes[index], out[index]), len(unrolled))
         ctx.unrolled = []
         to_bilateral, to_gaussian = (
             torch.stack([torch.from_numpy(part[n]) for part in found]).sum(dim=0) for n in (0, 1)
         )
-        return to_scores, to_bilateral, to_gaussian, None, None, None
+        return torch.from_numpy(out), to_bilateral, to_gaussian, None, None, None
 
 
 def _several(work: Callable[[int, int | None], Result], count: int) -> list[Result]:

@@ -81,14 +81,16 @@ def test_blur_keeps_to_its_share_of_the_chains() -> None:
     np.testing.assert_array_equal(rows[2:5], whole[2:5])
 
 
-def test_copies_are_added_to_their_primaries_and_get_the_sums_back() -> None:
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_copies_are_added_to_their_primaries_and_get_the_sums_back(parts: int) -> None:
     rows = random_rows(9, 4)
     copies, primaries = np.array([5, 6, 8], np.int32), np.array([1, 1, 6], np.int32)
     primaries[2] = 2
     expected = rows.copy()
     expected[1] += rows[5] + rows[6]
     expected[2] += rows[8]
-    gather_copies(rows.reshape(-1), copies, primaries, Width(4), 4)
+    for part in range(parts):
+        gather_copies(rows.reshape(-1), copies, primaries, part, parts, Width(4), 4)
     np.testing.assert_allclose(rows[[1, 2]], expected[[1, 2]], atol=1e-6)
     np.testing.assert_array_equal(rows[[0, 3, 4, 5, 6, 7, 8]], expected[[0, 3, 4, 5, 6, 7, 8]])
     spread_copies(rows.reshape(-1), copies, primaries, 1, 3, Width(4), 4)

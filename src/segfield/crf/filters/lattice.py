@@ -90,7 +90,7 @@ def splat_and_blur(lattice: Lattice, values: Array, rows: Array, stride: int, ax
 
     together(len(lattice.bands), splat_band)
     clear_rows(rows, lattice.extra_row, lattice.rows, width, stride)
-    gather_copies(rows, lattice.copies, lattice.primaries, width, stride)
+    gather_copies(rows, lattice.copies, lattice.primaries, 0, 1, width, stride)
     for axis in axes:
 
         def blur_part(part: int, cuts: Array = lattice.cuts[axis]) -> None:
@@ -133,18 +133,17 @@ def lattice_factor(dimensions: int, rounds: int) -> float:
 
 
 def padded_planes(planes: Array, pixels: int) -> Array:
-    """(D, N) → (D, N + padding) float32, contiguous, with room for whole vectors after the last pixel.
-
-    Raises:
-        DataError: if a feature is not finite.
-    """
-    padded = np.zeros((len(planes), pixels + EIGHT.lanes), np.float32)
+    """(D, N) → (D, N + padding) float32, contiguous, with room for whole vectors after the last pixel."""
+    padded = with_padding(len(planes), pixels)
     padded[:, :pixels] = planes
-    if not np.isfinite(padded.sum(dtype=np.float64)):
-        raise DataError(
-            "a feature is NaN or infinite; every feature must be a finite number divided by a bandwidth above 0"
-        )
     return padded
+
+
+def with_padding(count: int, pixels: int) -> Array:
+    """Planes (count, N + padding) float32 with anything in them, but 0 in the padding."""
+    planes = np.empty((count, pixels + EIGHT.lanes), np.float32)
+    planes[:, pixels:] = 0
+    return planes
 
 
 def band_boundaries(pixels: int, threads: int | None, unit: int = 1) -> list[int]:

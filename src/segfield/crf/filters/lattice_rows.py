@@ -82,12 +82,15 @@ def blur_chains(rows: Array, order: Array, first: int, last: int, width: Width, 
 
 
 @compiled_lean
-def gather_copies(rows: Array, copies: Array, primaries: Array, width: Width, stride: int) -> None:
-    """Add each copy's row to its primary's."""
+def gather_copies(
+    rows: Array, copies: Array, primaries: Array, part: int, parts: int, width: Width, stride: int
+) -> None:
+    """Add each copy's row to its primary's, if that is one of the primaries of this thread of several: every `parts`-th row."""
     for n in range(copies.size):
-        primary = np.int64(item(primaries, n)) * stride
-        copy = load(rows, np.int64(item(copies, n)) * stride, width)
-        store(rows, primary, add(load(rows, primary, width), copy))
+        primary = np.int64(item(primaries, n))
+        if primary % parts == part:
+            copy = load(rows, np.int64(item(copies, n)) * stride, width)
+            store(rows, primary * stride, add(load(rows, primary * stride, width), copy))
 
 
 @compiled_lean

@@ -67,7 +67,7 @@ def build_lattice(
         dilations: how many rings of untouched neighbours to add, so that the blur does not stop where no pixel is.
 
     Raises:
-        DataError: if features are too large for float32 to tell pixels apart.
+        DataError: if a feature is not finite, or too large for float32 to tell pixels apart.
     """
     dimensions = len(planes)
     corners = dimensions + 1
@@ -152,6 +152,10 @@ def key_multipliers(features: Array, scale: Array) -> Array:
     dimensions = len(scale)
     smallest, greatest = features.min(axis=1).astype(np.float64), features.max(axis=1).astype(np.float64)
     furthest = max(-smallest.min(), greatest.max())
+    if not np.isfinite(furthest):
+        raise DataError(
+            "a feature is NaN or infinite; every feature must be a finite number divided by a bandwidth above 0"
+        )
     if furthest > _LARGEST:
         raise DataError(
             f"a feature is {furthest:.3g} bandwidths from zero; float32 tells pixels apart up to "

@@ -20,6 +20,7 @@ steps in place of minutes and keeps nothing.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import tarfile
 import tempfile
@@ -117,10 +118,12 @@ def write_list(options: argparse.Namespace, out: Path) -> str:
         place = out / "data"
     dataset = open_dataset(f"{options.set}:{place}")
     assert isinstance(dataset, FileDataset)
-    (out / "classes.json").write_text(json.dumps(dataset.classes.as_dict()), encoding="utf-8")
+    is_text = Path(str(dataset.records[0].mask)).suffix == ".txt"  # a list of pairs wants pictures
+    classes = dataclasses.replace(dataset.classes, source_values={}) if is_text else dataset.classes
+    (out / "classes.json").write_text(json.dumps(classes.as_dict()), encoding="utf-8")
     counts = {"train": 0, "val": 0}
     lines = ["image,mask,split"]
-    for found in dataset.records:
+    for index, found in enumerate(dataset.records):
         split, number = found.split, counts[found.split]
         if options.quick and number == {"train": 12, "val": 2}[split]:
             continue
@@ -128,13 +131,23 @@ def write_list(options: argparse.Namespace, out: Path) -> str:
         part = (
             "tune" if split == "train" and number // (2 if options.quick else STRETCH) % EVERY == EVERY - 1 else split
         )
-        pair = [found.image, Path(str(found.mask))]
+        pair = [found.image, as_picture(dataset, index, out / "masks") if is_text else Path(str(found.mask))]
         if options.quick:
             pair = [shrunk(path, out / f"{split}{number}{kind}.png") for path, kind in zip(pair, ("", "_mask"))]
         lines.append(f"{pair[0]},{pair[1]},{part}")
     target = out / "pairs.csv"
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(target)
+
+
+def as_picture(dataset: Any, index: int, folder: Path) -> Path:
+    """A mask that is a text, as a PNG of ids."""
+    from PIL import Image
+
+    folder.mkdir(exist_ok=True)
+    target = folder / f"{dataset.records[index].name}.png"
+    Image.fromarray(dataset[index].labels).save(target)
+    return target
 
 
 def shrunk(path: Path, target: Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from segfield.classes import ClassTable
 from segfield.errors import FileFormatError, SegfieldError, SettingError
 from segfield.inference.export import export_onnx
+from segfield.inference.int8 import quantise_onnx
 from segfield.inference.memory import NetworkBytes
-from segfield.inference.runtimes import Engine, Run, open_runtime
+from segfield.inference.runtimes import Engine, Floats, Run, open_runtime
 from segfield.segmenter import KEY, BaseSegmenter, Segmenter, check_format, refiner_of
 
 SUFFIX = ".onnx"
@@ -32,10 +33,12 @@ class ExportedSegmenter(BaseSegmenter):
 
     Attributes:
         engine: what runs it, 'openvino' or 'onnxruntime'.
+        precision: of its numbers, 'float32' or 'int8'.
     """
 
     def __init__(self, document: dict[str, Any], file: Path, engine: str, run: Run) -> None:
         self.engine, self._run = engine, run
+        self.precision = str(document.get("precision", "float32"))
         self.classes = ClassTable.from_dict(document["classes"])
         self.facts = dict(document.get("facts") or {})
         self.refiner = refiner_of(document, file)
@@ -79,7 +82,7 @@ class ExportedSegmenter(BaseSegmenter):
         document = _document(file)
         check_format(document, file)
         try:
-            name, run = open_runtime(file, engine)
+            name, run = open_runtime(file, engine, document.get("precision") == "int8")
             return cls(document, file, name, run)
         except SegfieldError:
             raise
@@ -129,6 +132,29 @@ def export_segmenter(segmenter: Segmenter, path: str | Path) -> Path:
         raise SettingError(
             f"the network '{segmenter.spec.name}' cannot be exported ({_first_line(error)}); predict with its segmenter file "
             "itself, or train another network"
+        ) from error
+
+
+def quantise_segmenter(exported: str | Path, path: str | Path, images: Iterable[Floats]) -> Path:
+    """Write an exported segmenter in 8-bit integers, see `inference.int8`.
+
+    Args:
+        exported: what `export_segmenter` wrote.
+        path: the file to write.
+        images: (C, H, W) each, as the segmenter will meet them.
+
+    Raises:
+        FileFormatError: as `ExportedSegmenter.load`.
+        SettingError: if the packages are not there, or the network cannot be written so.
+    """
+    document = {**_document(Path(exported)), "precision": "int8"}
+    try:
+        return quantise_onnx(exported, path, images, {KEY: json.dumps(document)})
+    except SegfieldError:
+        raise
+    except Exception as error:  # the tools raise errors of many kinds
+        raise SettingError(
+            f"{exported} cannot be written in 8-bit integers ({_first_line(error)}); predict with the file itself"
         ) from error
 
 

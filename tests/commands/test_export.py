@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from segfield.commands import export as verb
@@ -13,7 +15,7 @@ from segfield.commands.export import export
 from segfield.commands.main import main
 from segfield.commands.predict import predict
 from segfield.data.scenes import write_scenes
-from segfield.errors import SettingError
+from segfield.errors import DataError, SettingError
 from tests.test_exported import segmenter
 
 pytest.importorskip("onnxscript")
@@ -69,3 +71,62 @@ def test_predict_and_evaluate_take_it_in_place_of_the_segmenter(tmp_path: Path) 
     images = sorted((tmp_path / "drawn").rglob("images/*"))[:1]
     files = predict(str(exported), [str(path) for path in images], str(tmp_path / "out"), quiet=True)
     assert files and all(path.is_file() for path in files)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from segfield.commands.train import train
+    from segfield.training.recipe import Recipe
+
+    settings = {"model": "unet_padded", "weights": "none", "options": {"width": 8, "levels": 3}, "batch_size": 4}
+    out = str(tmp_path_factory.mktemp("int8") / "run")
+    return str(
+        train(Recipe.from_dict({**settings, "data": SCENES, "steps": 40, "device": "cpu", "out": out})).segmenter
+    )
+
+
+SCENES = "scenes:count=20,size=48x64"
+
+
+def test_in_8_bit_integers_it_is_a_quarter_of_the_size_and_says_what_that_costs(
+    trained: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    whole = export(trained, str(tmp_path / "whole.onnx"))
+    capsys.readouterr()
+    assert main(["export", trained, "--int8", SCENES, "--images", "4"]) == 0
+    told = capsys.readouterr().out
+    before, after = map(float, re.findall(r"mIoU (\S+) → (\S+) in 8-bit integers, on 4 images of val", told)[0])
+    assert abs(before - after) < 5 and before > 5
+    file = Path(trained).with_suffix(".int8.onnx")
+    assert file.stat().st_size < 0.6 * whole.stat().st_size, "weights; the graph's own text weighs the same"
+    assert sorted(path.suffix for path in file.parent.glob("*segmenter*")) == [".onnx", ".safetensors"], (
+        "no drafts are left"
+    )
+    scores = [
+        evaluate(str(each), SCENES, split="test", out=str(tmp_path / each.stem), boundaries=False).scores
+        for each in (whole, file)
+    ]
+    assert abs(scores[0].pixel_accuracy - scores[1].pixel_accuracy) < 0.05
+
+
+def test_integers_that_cost_too_much_are_refused(trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "MOST_LOST", -1.0)
+    with pytest.raises(SettingError, match=r"mIoU .* → .*: too much is lost, so nothing was written"):
+        export(trained, str(tmp_path / "a.onnx"), int8=SCENES, images=2)
+    assert not list(tmp_path.iterdir())
+    export(trained, str(tmp_path / "a.onnx"), int8=SCENES, images=2, check=False)
+
+
+def test_images_for_the_ranges_must_be_there_and_fit(trained: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="images is 0"):
+        export(trained, str(tmp_path / "a.onnx"), int8=SCENES, images=0)
+    other = segmenter().save(tmp_path / "segmenter.safetensors")
+    with pytest.raises(DataError, match="the segmenter knows 3 classes"):
+        export(str(other), int8=SCENES)
+
+
+def test_of_large_images_the_middle_is_looked_at() -> None:
+    image = np.zeros((1, 1030, 20), np.uint8)
+    image[0, 3] = 7
+    window = verb._window(image)
+    assert window.shape == (1, 1024, 20) and window.dtype == np.float32 and (window[0, 0] == 7).all()

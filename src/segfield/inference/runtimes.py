@@ -19,15 +19,17 @@ Run = Callable[[Floats], Floats]
 """(B, C, h, w) → (B, K, h, w)."""
 
 PACKAGES = {"openvino": "openvino", "onnxruntime": "export"}
-"""Engine (and its package) → the extra that installs it; the quicker one first."""
+"""Engine (and its package) → the extra that installs it; the quicker one for float32 first."""
 
 
-def open_runtime(file: Path, engine: Engine = "auto") -> tuple[str, Run]:
+def open_runtime(file: Path, engine: Engine = "auto", integers: bool = False) -> tuple[str, Run]:
     """(name, what runs the file) with as many threads as torch has.
 
     Args:
         file: an ONNX file with one input and one output.
-        engine: 'auto' takes OpenVINO where it is installed, because it is the quicker one (benchmarks/inference_speed.py).
+        engine: 'auto' takes the quicker of those installed: OpenVINO (benchmarks/inference_speed.py), and for integers ONNX
+            Runtime (benchmarks/int8.py).
+        integers: the file is of 8-bit integers.
 
     Raises:
         SettingError: if the engine is unknown or not installed.
@@ -40,7 +42,7 @@ def open_runtime(file: Path, engine: Engine = "auto") -> tuple[str, Run]:
         raise SettingError(f"{engine} is not installed; pip install segfield[{PACKAGES[engine]}]")
     if not there:
         raise SettingError("nothing that runs ONNX files is installed; pip install segfield[openvino]")
-    name = there[0] if engine == "auto" else engine
+    name = there[-1 if integers else 0] if engine == "auto" else engine
     return name, {"openvino": _openvino, "onnxruntime": _onnxruntime}[name](file)
 
 

@@ -5,9 +5,8 @@ further steps: the network alone, and the network with a CRF, whose steps take l
 nor recoloured there: a CRF compares values, and the network alone goes on as it does. The CRFs that are tuned and learned
 stand behind the former, fitted on images of train that it did not see (every sixth stretch of ten images, split `tune`); what
 is learned, by the soft IoU, starts from what was tuned, and what is trained jointly from what was learned. In joint training
-the network's own scores count as much as the refined ones. As the CRF has then been trained on images that the network knows by
-heart, it is learned once more on those it did not see; it is told how it was before (`joint, as trained`), too. The last
-weights are scored on val, which nothing chose: not even whether the CRF is on.
+the network's own scores count as much as the refined ones. The last weights are scored on val, which nothing chose: not even
+whether the CRF is on.
 
     python benchmarks/crf_rnn.py --out FOLDER [--set camvid] [--networks NAME,…] [--weights FILE] [--time 8m] [--more 300]
 
@@ -33,7 +32,7 @@ from record import RESULTS, record
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
-ORDER = ("alone", "tuned", "learned", "joint, as trained", "joint")
+ORDER = ("alone", "tuned", "learned", "joint")
 WIDTH = 3
 STRETCH, EVERY = 10, 6
 RATE = 0.0003
@@ -207,14 +206,11 @@ def one_seed(name: str, seed: int, data: str, out: Path, options: argparse.Names
     trained = joint.facts["refiner that was switched off"] if off else joint.refiner.as_dict()  # type: ignore[union-attr]
     start = str(place / "joint" / "refiner.json")
     Path(start).write_text(json.dumps(trained, default=list), encoding="utf-8")
-    file = str(place / "joint" / "segmenter.safetensors")
-    again = tune(file, data, out=str(place / "learned_again"), base=start, learn="soft_iou", **common).best
     ways = {
         "alone": (alone, "off"),
         "tuned": (alone, tuned),
         "learned": (alone, learned),
-        "joint, as trained": (joint, named_refiner(start)),
-        "joint": (joint, again),
+        "joint": (joint, named_refiner(start)),
     }
     counted = {how: tallies(*way, data, classes) for how, way in ways.items()}
     np.savez(kept, **counted)

@@ -50,6 +50,8 @@ def table() -> str:
         lines += ["", *bandwidth_lines(kept["crf_bandwidths"]["details"])]
     if "inference_speed" in kept:
         lines += ["", *speed_lines(kept["inference_speed"]["details"])]
+    if "int8" in kept:
+        lines += ["", *int8_lines(kept["int8"]["details"])]
     if "video_speed" in kept:
         lines += ["", *video_lines(kept["video_speed"]["details"])]
     return "\n".join(lines)
@@ -139,6 +141,24 @@ def bandwidth_lines(details: dict) -> list[str]:
     for form, told in details["forms"].items():
         cells = [cell for name in ("sxy", "srgb") for cell in (told[name]["right"], f"{told[name]['median error']:g}")]
         lines.append(f"| {form} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def int8_lines(details: dict) -> list[str]:
+    """Each network in float32 and in 8-bit integers."""
+    lines = [
+        f"In 8-bit integers on a CPU, networks trained on CamVid ({details['training']}), val:",
+        "",
+        "| network | numbers | mIoU | pixel accuracy | MiB | OpenVINO, ms | ONNX Runtime, ms |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in details["rows"].items():
+        for precision in ("float32", "int8"):
+            times = [f"{row['milliseconds'][f'{precision} {engine}']:.1f}" for engine in ("openvino", "onnxruntime")]
+            lines.append(
+                f"| {name} | {precision} | {row['mIoU'][precision]:.2f} | {row['pixel accuracy'][precision]:.2f} "
+                f"| {row['MiB'][precision]:.1f} | {' | '.join(times)} |"
+            )
     return lines
 
 

@@ -1,7 +1,8 @@
 """Whether video is predicted in real time: ICNet on drawn films, frames a second end to end and latency.
 
 The value is frames a second end to end on 360×640 (reading, network, writing the overlay; nothing measured) by the quickest
-engine: PyTorch, and on a CPU the exported segmenter in OpenVINO and ONNX Runtime, where they are installed; the goal is 25.
+engine: PyTorch, and on a CPU the exported segmenter in OpenVINO and ONNX Runtime, where they are installed, and there in 8-bit
+integers (`int8`, what `segfield export --int8` writes, by ONNX Runtime); the goal is 25.
 Other sizes, and what measuring the temporal consistency and smoothing cost, are in the details. The network's weights are
 random: they do not change its speed. `--quick` takes small and short films.
 """
@@ -34,7 +35,7 @@ def main() -> None:
     details: dict[str, Any] = {"model": options.model, "device": str(segmenter.device), "classes": CLASSES}
     print(f"{'film':>10} {'engine':12} {'':9} {'frames/s':>9} {'latency ms':>11} {'95 %':>8}")
     with tempfile.TemporaryDirectory() as folder:
-        engines = {"torch": segmenter, **exported(segmenter, Path(folder))}
+        engines = {"torch": segmenter, **exported(segmenter, Path(folder), headline)}
         for size in sizes:
             clip = drawn_film(Path(folder) / f"{size[0]}.mp4", size, frames)
             for engine, each in engines.items():
@@ -74,10 +75,11 @@ def untrained(model: str, device: str) -> Any:
     return segmenter.to(pick_device(device))
 
 
-def exported(segmenter: Any, folder: Path) -> dict[str, Any]:
+def exported(segmenter: Any, folder: Path, size: tuple[int, int]) -> dict[str, Any]:
     """Engine → the segmenter as an ONNX file in it; empty on a GPU, and where nothing is installed."""
+    from segfield.data.scenes import draw_sequence
     from segfield.errors import SettingError
-    from segfield.exported import ExportedSegmenter, export_segmenter
+    from segfield.exported import ExportedSegmenter, export_segmenter, quantise_segmenter
 
     if segmenter.device.type != "cpu":
         return {}
@@ -86,6 +88,8 @@ def exported(segmenter: Any, folder: Path) -> dict[str, Any]:
         file = export_segmenter(segmenter, folder / "segmenter.onnx")
         for engine in ("openvino", "onnxruntime"):
             found[engine] = ExportedSegmenter.load(file, engine)  # type: ignore[arg-type]
+        images = (image.astype("float32") for image in draw_sequence(size, 3, 4, fps=25)[0])
+        found["int8"] = ExportedSegmenter.load(quantise_segmenter(file, folder / "int8.onnx", images))
     except SettingError as error:
         print(f"left out: {error}")
     return found

@@ -52,7 +52,8 @@ def tune(
         out_of_fold: folder of the runs of a cross-validation (RUN/fold0, RUN/fold1 …, trained with --folds): each predicts the
             images it was not trained on, in place of the split.
         limit: images to tune on, drawn by seed; 0 takes all.
-        folds: parameters for each part of the images are chosen on the other parts, so that the gain told is honest.
+        folds: parameters for each part of the images, a stretch of their list, are chosen on the other parts, so that the gain
+            told is honest.
         rounds: refinements about the best of the coarse grid.
         base: what all settings share: dense_crf, a preset's name, or a JSON file; its bilateral kernel and the weight of its
             Gaussian kernel are what is tuned, gaussian_sxy, iterations and the rest stay. What is learned starts from it.
@@ -66,7 +67,7 @@ def tune(
         tile: tile side of prediction in pixels, for large images; by default as in `segfield predict`.
         gallery: images to show before and after.
         threads: images at once; 0 takes one a core.
-        seed: of the images drawn, the folds and the intervals.
+        seed: of the images drawn and the intervals.
         device: auto, cpu, cuda, cuda:1, mps; of prediction.
         overwrite: replace a tuning that lies in the folder.
 
@@ -114,7 +115,7 @@ def tune(
 
         learned = learn_crf(
             samples, loaded.classes, names=samples.names, start=crf, goal=learn, weights=weights,
-            learn_bandwidths=learn_bandwidths, folds=folds, keep=keep, seed=seed,
+            learn_bandwidths=learn_bandwidths, folds=folds, keep=keep,
             threads=threads, console=console,
         )  # fmt: skip
         _write_learned(folder, learned, samples, gallery, {**facts, "learned for": learn, "weights": weights})

@@ -101,7 +101,6 @@ def learn(
     decay: float = 1e-4,
     folds: int = 2,
     keep: bool = False,
-    seed: int = 0,
     threads: int = 0,
     console: Console | None = None,
 ) -> Learned:
@@ -122,9 +121,8 @@ def learn(
         iterations: of mean field; the refiner has those of `start`.
         steps: of L-BFGS, at most.
         decay: weight of the squared distance from the start, the paper's L2 term.
-        folds: of the cross-validation; as many as images where these are fewer.
+        folds: of the cross-validation, stretches of the list; as many as images where these are fewer.
         keep: give a refiner even where it does not help.
-        seed: of the folds.
         threads: images at once; 0 takes one a core.
         console: where progress is shown.
 
@@ -138,7 +136,7 @@ def learn(
     check_number("decay", decay, 0)
     start = start or DenseCRF()
     titles = tuple(names) if names is not None else tuple(f"image {i}" for i in range(len(samples)))
-    held_out = fold_images(len(samples), folds, seed)
+    held_out = fold_images(len(samples), folds)
     checked = _Checked(samples, titles, classes)
     shares = _class_shares(checked)
     white = white_value(checked[0][0], start.image_range)

@@ -137,9 +137,9 @@ def tune(
             iterations, normalisation.
         grid: coarse grid; by default `Grid.for_images`.
         rounds: refinements about the best of the coarse grid, each with half the steps.
-        folds: of the cross-validation; as many as images where these are fewer.
+        folds: of the cross-validation, stretches of the list; as many as images where these are fewer.
         keep: give a refiner even where it does not help.
-        seed: of the folds and the bootstrap.
+        seed: of the bootstrap.
         threads: images at once; 0 takes one a core. The result does not depend on it.
         console: where progress is shown.
         prepare: builds an image's kernels; `DenseCRF.prepare` by default.
@@ -152,7 +152,7 @@ def tune(
     began = time.monotonic()
     listed: Sequence[TuningSample] = samples if isinstance(samples, Sequence) else list(samples)
     titles = tuple(names) if names is not None else tuple(f"image {i}" for i in range(len(listed)))
-    held_out = _checked_folds(listed, titles, folds, rounds, seed)
+    held_out = _checked_folds(listed, titles, folds, rounds)
     base = base or DenseCRF()
     grid = grid or default_grid(listed, base.image_range)
     if base.gaussian_sxy is None:
@@ -217,10 +217,10 @@ def _spread(image: Array, image_range: float | None) -> float:
 
 
 def _checked_folds(
-    samples: Sequence[TuningSample], names: Sequence[str], folds: int, rounds: int, seed: int
+    samples: Sequence[TuningSample], names: Sequence[str], folds: int, rounds: int
 ) -> list[tuple[int, ...]]:
     if len(names) != len(samples) or len({*names}) != len(names):
         raise DataError(f"{len(samples)} samples have {len({*names})} different names; give each its own")
     if rounds < 0:
         raise SettingError(f"rounds is {rounds}; give the number of refinements, 0 or more")
-    return fold_images(len(samples), folds, seed)
+    return fold_images(len(samples), folds)

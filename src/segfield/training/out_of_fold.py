@@ -85,7 +85,7 @@ def _learn(recipe: Recipe, folder: Path, console: Console | None) -> None:
         samples.predict(lambda file: Segmenter.load(file, device=recipe.device), None, advance)
     options = {name: value for name, value in recipe.crf_options.items() if name in _LEARNED}
     learned = learn(
-        samples, first.classes, names=samples.names, start=starting_crf(recipe), folds=2, keep=True, seed=recipe.seed,
+        samples, first.classes, names=samples.names, start=starting_crf(recipe), folds=2, keep=True,
         console=console, **{"weights": "full", "compatibility": "full", **options},
     )  # fmt: skip
     if console is not None:

@@ -35,8 +35,8 @@ def export(
     Args:
         segmenter: the file `segfield train` wrote.
         out: the file to write; by default the segmenter's name with .onnx, or .int8.onnx, beside it.
-        int8: a data set, as for `segfield train`: write the network in 8-bit integers, a quarter of the size and about twice as
-            fast on most CPUs; images of its split train tell the ranges of values, and val tells what it costs in mIoU.
+        int8: a data set, as for `segfield train`: write the network in 8-bit integers, a quarter to a third of the size
+            and faster on most CPUs; images of its split train tell the ranges of values, and val tells what it costs in mIoU.
         classes: class table that replaces the data set's own.
         images: of train for the ranges, and of val for the comparison.
         check: run the file and compare its labels with the segmenter's: on noise of two sizes, or in 8-bit integers on val.

@@ -154,7 +154,7 @@ def quantise_segmenter(exported: str | Path, path: str | Path, images: Iterable[
         raise
     except Exception as error:  # the tools raise errors of many kinds
         raise SettingError(
-            f"{exported} cannot be written in 8-bit integers ({_first_line(error)}); predict with the file itself"
+            f"the network cannot be written in 8-bit integers ({_first_line(error)}); export it as float32"
         ) from error
 
 

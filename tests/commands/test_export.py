@@ -14,6 +14,7 @@ from segfield.commands.evaluate import evaluate
 from segfield.commands.export import export
 from segfield.commands.main import main
 from segfield.commands.predict import predict
+from segfield.data.dataset import Sample
 from segfield.data.scenes import write_scenes
 from segfield.errors import DataError, SettingError
 from tests.test_exported import segmenter
@@ -88,7 +89,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
 SCENES = "scenes:count=20,size=48x64"
 
 
-def test_in_8_bit_integers_it_is_a_quarter_of_the_size_and_says_what_that_costs(
+def test_in_8_bit_integers_it_is_smaller_and_says_what_that_costs(
     trained: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     whole = export(trained, str(tmp_path / "whole.onnx"))
@@ -128,5 +129,9 @@ def test_images_for_the_ranges_must_be_there_and_fit(trained: str, tmp_path: Pat
 def test_of_large_images_the_middle_is_looked_at() -> None:
     image = np.zeros((1, 1030, 20), np.uint8)
     image[0, 3] = 7
-    window = verb._window(image)
-    assert window.shape == (1, 1024, 20) and window.dtype == np.float32 and (window[0, 0] == 7).all()
+    window = verb._window(Sample("a", image), 3)
+    assert window.shape == (3, 1024, 20) and window.dtype == np.float32 and (window[:, 0] == 7).all(), (
+        "grey serves as RGB"
+    )
+    with pytest.raises(DataError, match="the segmenter wants 3"):
+        verb._window(Sample("a", np.zeros((2, 5, 5), np.uint8)), 3)

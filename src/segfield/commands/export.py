@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from segfield.classes import Array
-    from segfield.data.dataset import Dataset
+    from segfield.data.dataset import Dataset, Sample
     from segfield.exported import ExportedSegmenter
     from segfield.segmenter import Segmenter
 
@@ -35,8 +35,8 @@ def export(
     Args:
         segmenter: the file `segfield train` wrote.
         out: the file to write; by default the segmenter's name with .onnx, or .int8.onnx, beside it.
-        int8: a data set, as for `segfield train`: write the network in 8-bit integers, a quarter to a third of the size
-            and faster on most CPUs; images of its split train tell the ranges of values, and val tells what it costs in mIoU.
+        int8: a data set, as for `segfield train`: write the network in 8-bit integers, about a third of the size and
+            often faster on a CPU; images of its split train tell the ranges of values, and val tells what it costs in mIoU.
         classes: class table that replaces the data set's own.
         images: of train for the ranges, and of val for the comparison.
         check: run the file and compare its labels with the segmenter's: on noise of two sizes, or in 8-bit integers on val.
@@ -78,7 +78,7 @@ def export(
         if parts is not None:
             draft.replace(whole)
             with console.status(f"finding the ranges of values on {len(parts[0])} images"):
-                quantise_segmenter(whole, draft, (_window(sample.image) for sample in parts[0]))
+                quantise_segmenter(whole, draft, (_window(sample, loaded.bands) for sample in parts[0]))
             if check:
                 told = _cost(ExportedSegmenter.load(whole), ExportedSegmenter.load(draft), parts[1], console)
         elif check:
@@ -130,8 +130,11 @@ def _parts(dataset: Dataset, count: int, segmenter: Segmenter) -> list[Dataset]:
     return parts
 
 
-def _window(image: Array) -> Array:
-    """The middle of an image (C, H, W), as float32."""
+def _window(sample: Sample, bands: int) -> Array:
+    """The middle of a sample's image, float32, with the segmenter's bands as in prediction."""
+    from segfield.data.images import fit_bands
+
+    image = fit_bands(sample.image, bands, sample.name)
     top, left = (max(0, (length - SIDE) // 2) for length in image.shape[1:])
     return image[:, top : top + SIDE, left : left + SIDE].astype("float32")
 

@@ -53,9 +53,8 @@ class _UnrolledImages(torch.autograd.Function):
         near, alike = gaussian.detach().numpy(), bilateral.detach().numpy()
         keep = any(ctx.needs_input_grad[:3])
 
-        out = np.empty(
-            scores.shape, np.float32
-        )  # NumPy's memory comes in larger pages than torch's: first touched sooner
+        # NumPy's memory comes in larger pages than torch's: first touched sooner
+        out = np.empty(scores.shape, np.float32)
 
         def one(index: int, threads: int | None) -> UnrolledImage:
             unrolled = UnrolledImage(build(pixels[index], threads), planes[index], alike, near, iterations, keep)

@@ -1,4 +1,4 @@
-"""An ONNX file's network in 8-bit integers: a quarter to a third of the size, and faster on a CPU that has instructions for them.
+"""An ONNX file's network in 8-bit integers: about a third of the size, and often faster on a CPU that has instructions for them.
 
 By ONNX Runtime's own tools (static quantisation, QDQ form): weights by output channel, what flows between layers by the mean
 range it has on a few real images.

@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/segfield demo --out demo
 
 test: install lint
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 
 lint: install
 	$(BIN)/ruff check src tests benchmarks

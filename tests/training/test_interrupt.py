@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from segfield.training.interrupt import StopSignals
+
+
+@pytest.fixture(autouse=True)
+def harmless() -> Iterator[None]:
+    """A signal that no one else heeds is dropped: without this it would end the process that runs the tests."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: None) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before):
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -16,15 +26,15 @@ def test_the_first_signal_only_asks(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with StopSignals() as signals:
         assert not signals.asked
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert signals.asked
     assert signal.getsignal(number) is before
 
 
 def test_a_second_ctrl_c_ends_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), StopSignals():
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_off_the_main_thread_nothing_is_installed() -> None:

@@ -257,6 +257,30 @@ def test_scoring_a_run_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
         score_run(tmp_path, "val")
 
 
+def test_a_refiner_is_part_of_what_is_compared(compared: Any, here: None, tmp_path: Path) -> None:
+    """As `evaluate` does it: with the CRF that the segmenter file carries; the page tells the mIoU without."""
+    out = shutil.copytree(compared[0], tmp_path / "out")
+    before = {row["recipe"]: row["mean_iou"] for row in _told(out)["rows"]}
+    for seed in range(2):
+        file = out / "runs" / f"wide-seed{seed}" / "segmenter.safetensors"
+        segmenter = sf.Segmenter.load(file, device="cpu")
+        segmenter.refiner = sf.DenseCRF(bilateral_sxy=8, bilateral_srgb=20, gaussian_sxy=2)
+        segmenter.save(file)
+        (out / "measured" / f"wide-seed{seed}" / "val.json").unlink()
+    main(words(out, *(str(compared[0].parent / "recipes" / f"{name}.yaml") for name in ("broken", "narrow", "wide"))))
+    rows = {row["recipe"]: row for row in _told(out)["rows"]}
+    alone = [sf.evaluate(str(run / "segmenter.safetensors"), DATA, out=str(tmp_path / run.name), device="cpu", worst=0)
+             for run in sorted((out / "runs").glob("wide-seed*"))]  # fmt: skip
+    assert rows["wide"]["mean_iou"] == pytest.approx(statistics.fmean(a.scores.mean_iou for a in alone))
+    assert rows["wide"]["mean_iou"] != pytest.approx(before["wide"], abs=1e-5)
+    assert statistics.fmean(run["unrefined"] for run in rows["wide"]["runs"]) == pytest.approx(before["wide"])
+    assert rows["narrow"]["mean_iou"] == before["narrow"] and "narrow" not in _told(out)["facts"]["remark"]
+    assert (
+        f"wide is scored with the refiner of its segmenter file; without it, its mIoU is {100 * before['wide']:.2f}"
+        in (out / "comparison.html").read_text()
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])

@@ -92,7 +92,7 @@ def test_predictions_are_timed_after_two_that_are_not(monkeypatch: pytest.Monkey
     monkeypatch.setattr(costs.time, "perf_counter", lambda: float(next(clock)))
     images = [np.full((1, 2, 2), i) for i in range(3)]
     assert costs.prediction_seconds(None, images) == [1.0, 2.0, 3.0]  # type: ignore[arg-type]
-    assert [number for number, _ in seen] == [0, 0, 0, 1, 2] and {how for _, how in seen} == {"off"}
+    assert [number for number, _ in seen] == [0, 0, 0, 1, 2] and {how for _, how in seen} == {"auto"}
 
 
 def test_a_slow_network_is_timed_on_few_images(monkeypatch: pytest.MonkeyPatch) -> None:

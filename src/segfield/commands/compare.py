@@ -127,6 +127,7 @@ def _compared(entries: Sequence[Any], failures: Sequence[Any], split: str, budge
 def _facts(done: Sequence[Any], runs: Sequence[Any], split: str, budget: dict[str, Any]) -> dict[str, Any]:
     """What all share; and under `remark`, what should be known before the numbers are believed."""
     from segfield.commands.comparison_folder import data_hash
+    from segfield.evaluation.comparison import unrefined
     from segfield.inference.scoring import report_facts
 
     recipe, hashes = done[0].recipe, {data_hash(entry) for entry in done}
@@ -139,6 +140,10 @@ def _facts(done: Sequence[Any], runs: Sequence[Any], split: str, budget: dict[st
     remarks = []
     if split == recipe.val_split and any(entry.recipe.keep == "best" for entry in done):
         remarks.append("The weights were chosen on the split they are scored on, so all mIoU are a little high.")
+    remarks += [
+        f"{name} is scored with the refiner of its segmenter file; without it, its mIoU is {100 * value:.2f}."
+        for name, value in unrefined(runs).items()
+    ]
     if len(devices) > 1:
         remarks.append("The runs were measured on different devices; their speeds and memory do not compare.")
     if hashes:
@@ -176,7 +181,7 @@ def _side_by_side(comparison: Comparison, dataset: Any, entries: Sequence[Any], 
         if entry is not None and samples:
             segmenter = Segmenter.load(entry.run.segmenter, device=entry.recipe.device)
             for labels, sample in zip(predicted, samples):
-                labels[row.name] = segmenter(sample.image, refine="off").labels
+                labels[row.name] = segmenter(sample.image).labels
     return [SideBySide(s.name, s.image, s.labels, labels) for s, labels in zip(samples, predicted) if labels]
 
 

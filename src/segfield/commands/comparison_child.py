@@ -54,8 +54,9 @@ def train_run(folder: Path) -> int:
 
 
 def score_run(folder: Path, split: str) -> None:
-    """Evaluate a finished run on a split, whole images without a refiner, and measure what prediction costs."""
+    """Evaluate a finished run on a split as it predicts, whole images, and measure what prediction costs."""
     from segfield.data.formats import open_dataset
+    from segfield.evaluation.evaluator import Evaluator
     from segfield.inference import costs
     from segfield.inference.devices import pick_device, set_threads
     from segfield.inference.scoring import evaluate_segmenter
@@ -73,7 +74,8 @@ def score_run(folder: Path, split: str) -> None:
     seconds = costs.prediction_seconds(segmenter, few)
     memory = watch.peak
     ((height, width), _), *_ = Counter(image.shape[1:] for image in few).most_common()
-    evaluation, _ = evaluate_segmenter(segmenter, dataset, refine="off", calibration=False, worst=0)
+    alone = Evaluator(segmenter.classes, boundaries=False, calibration=False)
+    evaluation, _ = evaluate_segmenter(segmenter, dataset, unrefined=alone, calibration=False, worst=0)
     stages = [stage for _, stage in stage_recipes(recipe)]
     curves = [RunFolder(stage.out).read_curves() for stage in stages]
     images = [stage.batch_size * stage.accumulate * stage.devices * stage.nodes for stage in stages]
@@ -91,6 +93,8 @@ def score_run(folder: Path, split: str) -> None:
         },
         **evaluation.as_dict(),
     }
+    if segmenter.refiner is not None:
+        score["unrefined"] = alone.result().scores.as_dict()
     write_score(folder, split, score, evaluation.per_image)
 
 

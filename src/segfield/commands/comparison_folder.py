@@ -216,8 +216,16 @@ def read_score(entry: Entry, split: str) -> tuple[ScoredRun, list[str]]:
     scores = {name: _number(told["scores"][name]) for name in ("mean_iou", "pixel_accuracy", "mean_class_accuracy")}
     edges = _number(told["boundaries"]["boundary_iou"])
     curves = tuple(entry.run.read_curves())
+    alone = _number(told["unrefined"]["mean_iou"]) if "unrefined" in told else None
     scored = ScoredRun(
-        entry.name, entry.seed, **scores, boundary_iou=edges, tallies=tallies, costs=costs, curves=curves
+        entry.name,
+        entry.seed,
+        **scores,
+        boundary_iou=edges,
+        tallies=tallies,
+        costs=costs,
+        curves=curves,
+        unrefined=alone,
     )
     return scored, list(told["image_mean_iou"])
 

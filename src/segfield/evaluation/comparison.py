@@ -65,7 +65,10 @@ class Costs:
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """One recipe trained with one seed, and scored; scores 0..1, tallies (3, N, K) of the N images (`scores.tally`)."""
+    """One recipe trained with one seed, and scored; scores 0..1, tallies (3, N, K) of the N images (`scores.tally`).
+
+    Where its segmenter carries a refiner, it is scored with it; `unrefined` is its mIoU without.
+    """
 
     recipe: str
     seed: int
@@ -76,6 +79,7 @@ class ScoredRun:
     tallies: Array = field(repr=False, compare=False)
     costs: Costs
     curves: tuple[Mapping[str, float], ...] = field(default=(), repr=False, compare=False)
+    unrefined: float | None = None
 
     @property
     def image_mean_iou(self) -> Floats:
@@ -133,7 +137,9 @@ class Row:
             **{name: self.median(name) for name in ("training_seconds", "training_rate", "prediction_rate")},
             **{name: self.largest(name) for name in ("training_memory", "prediction_memory")},
         }
-        runs = [{"seed": run.seed, "mean_iou": run.mean_iou, **asdict(run.costs)} for run in self.runs]
+        runs = [
+            {"seed": r.seed, "mean_iou": r.mean_iou, "unrefined": r.unrefined, **asdict(r.costs)} for r in self.runs
+        ]
         failures = [{"seed": failed.seed, "reason": failed.reason} for failed in self.failures]
         return {
             "recipe": self.name,
@@ -218,6 +224,15 @@ class Comparison:
 def in_points(interval: Any) -> str:
     """'+0.10 to +2.31'."""
     return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
+
+
+def unrefined(runs: Iterable[ScoredRun]) -> dict[str, float]:
+    """{recipe: mean of its runs' mIoU without the refiner}, of the recipes whose segmenters carry one."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        if run.unrefined is not None:
+            found.setdefault(run.recipe, []).append(run.unrefined)
+    return {name: statistics.fmean(values) for name, values in found.items()}
 
 
 def tells_apart(pair: Neighbours) -> bool:

@@ -64,11 +64,12 @@ def main() -> None:
             data = few_images(Path(options.data), Path(folder) / "few")
         comparison = compare([str(known[name]) for name in wanted], data=data, out=out, seeds=options.seeds, **budget)
     rows = {row.name.removesuffix("_scratch"): row_facts(row) for row in comparison.rows if row.runs}
-    kept = {} if options.quick else kept_rows(RESULTS / "camvid_lineup.json", options.time)
+    before = {} if options.quick else kept_details(RESULTS / "camvid_lineup.json", options.time)
+    kept = before.get("rows", {})
     for name, row in rows.items():
         same = kept.get(name, {}).get("training_seconds") == row["training_seconds"]
         row["cpu"] = kept[name]["cpu"] if same else machine()["cpu"]  # the one that trained it
-    rows = kept | rows
+    rows, redone = kept | rows, {row.name for row in comparison.rows}
     ranked = dict(sorted(rows.items(), key=lambda item: -item[1]["mean_iou"]))
     for name, row in ranked.items():
         print(f"{name:20s} {row['mean_iou']:.2f} mIoU on val", flush=True)
@@ -85,7 +86,10 @@ def main() -> None:
             "split": "val (101 images); the test split of the published figures is not at hand",
             "rows": ranked,
             "failures": [f"{failed.recipe}: {failed.reason}" for failed in comparison.failures],
-            "differences": [pair.as_dict() for pair in comparison.neighbours],
+            "differences": [
+                *[pair.as_dict() for pair in comparison.neighbours],
+                *[pair for pair in before.get("differences", []) if not {pair["better"], pair["worse"]} & redone],
+            ],
             "published_on_test": PUBLISHED_ON_TEST,
         },
         quick=options.quick,
@@ -95,7 +99,9 @@ def main() -> None:
 def row_facts(row: Any) -> dict[str, Any]:
     """What is kept of a network: scores in percent with the bootstrap interval over images, and its costs."""
     from segfield.evaluation.bootstrap import bootstrap_iou
+    from segfield.evaluation.comparison import unrefined
 
+    alone = {"mean_iou_unrefined": 100 * unrefined(row.runs)[row.name]} if row.name in unrefined(row.runs) else {}
     interval, _ = bootstrap_iou(row.runs[0].tallies)
     told = row.as_dict()
     return {
@@ -105,19 +111,19 @@ def row_facts(row: Any) -> dict[str, Any]:
             if key not in ("recipe", "runs", "failures", "mean_iou", "deviation")
         },
         "mean_iou": 100 * row.mean_iou,
+        **alone,
         "deviation": None if told["deviation"] is None else 100 * told["deviation"],
         "interval of the first seed": [100 * interval.low, 100 * interval.high],
         "seeds": len(row.runs),
     }
 
 
-def kept_rows(path: Path, budget: str) -> dict[str, Any]:
-    """Rows of the last result, if its budget was the same."""
+def kept_details(path: Path, budget: str) -> dict[str, Any]:
+    """Details of the last result, if its budget was the same."""
     if not path.is_file():
         return {}
-    details = json.loads(path.read_text(encoding="utf-8"))["details"]
-    rows: dict[str, Any] = details["rows"] if details["budget of each"] == budget else {}
-    return rows
+    details: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["details"]
+    return details if details["budget of each"] == budget else {}
 
 
 def few_images(data: Path, folder: Path) -> str:

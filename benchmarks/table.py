@@ -68,8 +68,9 @@ def lineup_lines(details: dict) -> list[str]:
     ]
     for name, row in details["rows"].items():
         low, high = row["interval of the first seed"]
+        alone = f" (without its CRF {row['mean_iou_unrefined']:.1f})" if "mean_iou_unrefined" in row else ""
         lines.append(
-            f"| {name} | {row['mean_iou']:.1f} | {low:.1f} to {high:.1f} | {100 * row['pixel_accuracy']:.1f} "
+            f"| {name}{alone} | {row['mean_iou']:.1f} | {low:.1f} to {high:.1f} | {100 * row['pixel_accuracy']:.1f} "
             f"| {row['parameters'] / 1e6:.2f} | {row['multiply_adds'] / 1e9:.1f} | {row['training_rate']:.2f} "
             f"| {row['prediction_rate']:.2f} | {row['cpu']} |"
         )

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from segfield.data.files import replacing
+from segfield.inference.same_padding import same_as_operators, translations
 
 OPSET = 18
 
@@ -47,7 +48,8 @@ def export_onnx(
     image = torch.zeros(2, int(bands or classifier.bands), *size)  # type: ignore[arg-type]
     free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+    simple = same_as_operators(classifier)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad(), simple:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             classifier,
@@ -57,6 +59,7 @@ def export_onnx(
             dynamic_shapes={"image": free},
             dynamo=True,
             opset_version=OPSET,
+            custom_translation_table=translations(),
         )
         if program is None:
             raise RuntimeError("torch.onnx.export gave no program")

@@ -184,6 +184,17 @@ def test_results_older_than_refiners_are_gone_on_with(segmenter_file, photos, tm
     assert [file.stat().st_mtime_ns for file in first] == stamps
 
 
+def test_results_of_another_tiling_are_refused(segmenter_file, photos, tmp_path):
+    """Made before images of that size went whole through the network: labels near the tiles' borders may differ."""
+    out = tmp_path / "out"
+    predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
+    settings = json.loads((out / "predict.json").read_text(encoding="utf-8"))
+    assert settings.pop("whole") is True
+    (out / "predict.json").write_text(json.dumps(settings))
+    with pytest.raises(SettingError, match=r"other settings \(whole: not said there, True now\); give another --out"):
+        predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
+
+
 def test_memory_that_a_refiner_takes_is_told(segmenter_file, photos, tmp_path, monkeypatch, capsys):
     told = []
     for refiner in (None, Confident()):

@@ -39,3 +39,14 @@ def test_without_gradients_the_values_are_the_same() -> None:
         plain = unrolled_images(IMAGES, SCORES, *TABLES, build, 6)
     with_gradient = unrolled_images(IMAGES, SCORES.clone().requires_grad_(), *TABLES, build, 6)
     np.testing.assert_array_equal(plain, with_gradient.detach())
+
+
+def test_a_retained_graph_is_gone_back_through_again() -> None:
+    """Several losses of one result, each with its own backward pass."""
+    given = [SCORES.clone().requires_grad_(), *(table.clone().requires_grad_() for table in TABLES)]
+    refined = unrolled_images(IMAGES, *given, build, 3)
+    first, second = (
+        torch.autograd.grad(weight * refined.square().sum(), given, retain_graph=True) for weight in (1.0, 2.0)
+    )
+    for one, two in zip(first, second):
+        torch.testing.assert_close(2 * one, two, rtol=1e-5, atol=1e-6)

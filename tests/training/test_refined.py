@@ -114,6 +114,19 @@ def test_the_network_s_own_scores_may_count_as_well() -> None:
     assert set(alone) == {"cross_entropy"}
 
 
+@pytest.mark.parametrize("crf", ["learn", "joint"])
+def test_a_temperature_divides_the_refined_logits_alone(crf: str) -> None:
+    network = build_classifier("unet_padded", 1, 3, options={"width": 2, "levels": 2})
+    made, batch = objective(network, crf, crf_temperature=4.0, crf_network_loss=1.0), batch_of()
+    ((_, losses),) = made.turns(batch)
+    scores = network((batch.images - 10) / 2)
+    refined = made.crf(batch.images, scores) / 4
+    torch.testing.assert_close(losses["cross_entropy"], torch.nn.functional.cross_entropy(refined, batch.labels.long()))
+    if crf == "joint":
+        own = torch.nn.functional.cross_entropy(scores, batch.labels.long())
+        torch.testing.assert_close(losses["network cross_entropy"], own)
+
+
 def test_auxiliary_heads_and_coarse_logits() -> None:
     ((_, losses),) = objective(TwoHeads(), "joint").turns(batch_of())
     assert set(losses) == {"cross_entropy", "auxiliary0"}

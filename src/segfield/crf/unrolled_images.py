@@ -49,21 +49,12 @@ class _UnrolledImages(torch.autograd.Function):
     def forward(
         ctx: Any, scores: Tensor, bilateral: Tensor, gaussian: Tensor, images: Tensor, build: Build, iterations: int
     ) -> Tensor:
-        pixels, planes = images.numpy(), scores.detach().contiguous().numpy()
-        near, alike = gaussian.detach().numpy(), bilateral.detach().numpy()
         keep = any(ctx.needs_input_grad[:3])
-
-        # NumPy's memory comes in larger pages than torch's: first touched sooner
-        out = np.empty(scores.shape, np.float32)
-
-        def one(index: int, threads: int | None) -> UnrolledImage:
-            unrolled = UnrolledImage(build(pixels[index], threads), planes[index], alike, near, iterations, keep)
-            unrolled.forward(out[index])
-            return unrolled
-
-        done = _several(one, len(pixels))
+        ctx.save_for_backward(scores, bilateral, gaussian)
+        ctx.others = images, build, iterations
+        out, done = _forward(scores, bilateral, gaussian, images, build, iterations, keep)
         ctx.unrolled = done if keep else []
-        return torch.from_numpy(out)
+        return out
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator,unused-ignore]
@@ -71,12 +62,33 @@ class _UnrolledImages(torch.autograd.Function):
         planes = gradient.contiguous().numpy()
         out = np.empty(gradient.shape, np.float32)
         unrolled: Sequence[UnrolledImage] = ctx.unrolled
+        if not unrolled:  # a graph that was retained, gone back through before: what was remembered is used up
+            (scores, bilateral, gaussian), (images, build, iterations) = ctx.saved_tensors, ctx.others
+            _, unrolled = _forward(scores, bilateral, gaussian, images, build, iterations, keep=True)
         found = _several(lambda index, _: unrolled[index].backward(planes[index], out[index]), len(unrolled))
         ctx.unrolled = []
         to_bilateral, to_gaussian = (
             torch.stack([torch.from_numpy(part[n]) for part in found]).sum(dim=0) for n in (0, 1)
         )
         return torch.from_numpy(out), to_bilateral, to_gaussian, None, None, None
+
+
+def _forward(
+    scores: Tensor, bilateral: Tensor, gaussian: Tensor, images: Tensor, build: Build, iterations: int, keep: bool
+) -> tuple[Tensor, list[UnrolledImage]]:
+    """The refined scores, and what remembers how they came about."""
+    pixels, planes = images.numpy(), scores.detach().contiguous().numpy()
+    near, alike = gaussian.detach().numpy(), bilateral.detach().numpy()
+    # NumPy's memory comes in larger pages than torch's: first touched sooner
+    out = np.empty(scores.shape, np.float32)
+
+    def one(index: int, threads: int | None) -> UnrolledImage:
+        unrolled = UnrolledImage(build(pixels[index], threads), planes[index], alike, near, iterations, keep)
+        unrolled.forward(out[index])
+        return unrolled
+
+    done = _several(one, len(pixels))
+    return torch.from_numpy(out), done
 
 
 def _several(work: Callable[[int, int | None], Result], count: int) -> list[Result]:

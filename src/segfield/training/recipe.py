@@ -114,6 +114,8 @@ class Recipe:
     """Highest learning rate of the CRF's parameters."""
     crf_network_loss: float = 0.0
     """Weight of the loss of the network's own scores beside that of the refined ones, where both are trained; 0 as published."""
+    crf_temperature: float = 1.0
+    """What the refined scores are divided by in the loss: mean field is too sure of itself; 1 as published, 2 is often right."""
     crf_folds: int = 0
     """Learn the CRF from what networks of so many folds say of images they did not see; 0: on images as they are trained on."""
     crf_options: dict[str, Any] = field(default_factory=dict)
@@ -340,6 +342,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("clip", 0, 1e9),
     ("crf_rate", 0, 1000),
     ("crf_network_loss", 0, 1000),
+    ("crf_temperature", 0.01, 100),
     ("crf_folds", 0, 1000),
     ("half_size_first", 0, 0.95),
     ("power", 0, 100),

@@ -33,6 +33,8 @@ class Refined(Supervised):
 
     With `crf` 'learn' the classifier is as it is, in evaluation mode; with 'joint' both learn, each at its own rate, and the
     classifier's own logits count as well, `crf_network_loss` times: a network that is scored behind the CRF alone leans on it.
+    The CRF's logits are divided by `crf_temperature`: mean field's marginals are overconfident, and the loss of the few pixels
+    that are wrong with certainty would outweigh all else.
 
     Args:
         classifier: the network, on its device.
@@ -45,7 +47,8 @@ class Refined(Supervised):
     def __init__(
         self, classifier: Classifier, crf: CRFRNN, loss: CombinedLoss, scaling: Scaling, recipe: Recipe
     ) -> None:
-        self.crf, self.alone, self.network_loss = crf, recipe.crf == "learn", recipe.crf_network_loss
+        self.crf, self.alone = crf, recipe.crf == "learn"
+        self.network_loss, self.temperature = recipe.crf_network_loss, recipe.crf_temperature
         learned = [parameter for parameter in crf.parameters() if parameter.requires_grad]
         group: dict[str, Any] = {
             "params": learned, "lr": recipe.crf_rate, "highest_rate": recipe.crf_rate, "weight_decay": 0.0,
@@ -78,7 +81,7 @@ class Refined(Supervised):
             output = self.classified(batch)
         height, width = batch.labels.shape[1:]
         logits = from_label_grid(output.logits.float(), height, width)
-        losses = self.losses(self.networks["crf"](batch.images, logits), batch)
+        losses = self.losses(self.networks["crf"](batch.images, logits) / self.temperature, batch)
         if self.alone:
             yield "crf", losses
             return

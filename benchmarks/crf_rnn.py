@@ -40,8 +40,6 @@ RATE = 0.0003
 """Learning rate of the network in the further steps."""
 NETWORK_LOSS = 1.0
 """Weight of the network's own loss in joint training."""
-TEMPERATURE = 2.0
-"""Of the refined scores in joint training: of 1, 2, 4 and 8 the one at which a tuned CRF's cross-entropy is least on train."""
 NETWORKS = {  # recipe, and what it scores
     "deeplab_mobilenetv2": "every eighth pixel",
     "unet": "every pixel",
@@ -203,7 +201,7 @@ def one_seed(name: str, seed: int, data: str, out: Path, options: argparse.Names
     start = str(place / "learned" / "refiner.json")
     both = {
         "crf": "joint", "crf_start": start, "out": str(place / "joint"),
-        "crf_network_loss": NETWORK_LOSS, "crf_temperature": TEMPERATURE,
+        "crf_network_loss": NETWORK_LOSS,
         "crf_options": {"weights": "diagonal", "compatibility": "potts"},  # what is learned, too: tables ask for more images
     }  # fmt: skip
     train(Recipe.from_dict({**further, **both}))

@@ -115,7 +115,7 @@ class Recipe:
     crf_network_loss: float = 0.0
     """Weight of the loss of the network's own scores beside that of the refined ones, where both are trained; 0 as published."""
     crf_temperature: float = 1.0
-    """What the refined scores are divided by in the loss: mean field is too sure of itself; 1 as published, 2 is often right."""
+    """What the refined scores are divided by in the loss: mean field is too sure of itself; 1 as published."""
     crf_folds: int = 0
     """Learn the CRF from what networks of so many folds say of images they did not see; 0: on images as they are trained on."""
     crf_options: dict[str, Any] = field(default_factory=dict)

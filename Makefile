@@ -18,8 +18,11 @@ demo: install
 	rm -rf demo
 	$(BIN)/segfield demo --out demo
 
+# The doctor's tests have a process of their own: after thousands of others a worker died at them, twice of twice.
 test: install lint
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/commands/test_doctor.py tests/doctor
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 \
+		--ignore tests/commands/test_doctor.py --ignore tests/doctor
 
 lint: install
 	$(BIN)/ruff check src tests benchmarks

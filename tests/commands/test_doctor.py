@@ -62,4 +62,5 @@ def test_the_doctor_itself_loads_none_of_its_patients() -> None:
         "import segfield.commands.doctor, segfield.doctor.probing, segfield.doctor.diagnosis, sys;"
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'rich')))"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr

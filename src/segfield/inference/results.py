@@ -92,8 +92,7 @@ class ResultsFolder:
         differing = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key)) if found else []
         if differing and not overwrite:
             told = "; ".join(
-                f"{key.replace('_', ' ')}: {found.get(key, 'not said')} there, {wanted.get(key, 'not said')} now"
-                for key in differing
+                f"{key.replace('_', ' ')}: {found.get(key)} there, {wanted.get(key)} now" for key in differing
             )
             raise SettingError(
                 f"folder '{self.folder}' holds results of other settings ({told}); "

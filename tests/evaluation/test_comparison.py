@@ -141,7 +141,8 @@ def test_json_holds_everything(comparison):
     assert [row["recipe"] for row in told["rows"]] == ["high", "middle", "low", "broken"]
     assert told["rows"][0]["mean_iou"] == pytest.approx(comparison.rows[0].mean_iou)
     assert told["rows"][0]["runs"][1] == {
-        "seed": 1, "mean_iou": comparison.rows[0].runs[1].mean_iou, "unrefined": None, "parameters": 2_000_000, "multiply_adds": 3_000_000_000,
+        "seed": 1, "mean_iou": comparison.rows[0].runs[1].mean_iou, "unrefined": None,
+        "parameters": 2_000_000, "multiply_adds": 3_000_000_000,
         "image_size": [48, 64], "training_seconds": 60.0, "training_rate": 20.0, "training_memory": 512 * 2**20,
         "prediction_rate": 10.0, "prediction_memory": 128 * 2**20, "device": "cpu",
     }  # fmt: skip

@@ -18,7 +18,7 @@ demo: install
 	rm -rf demo
 	$(BIN)/segfield demo --out demo
 
-# The doctor's tests have a process of their own: after thousands of others a worker died at them, twice of twice.
+# The doctor's tests have processes of their own: in a worker full of other libraries they are not of a fresh machine.
 test: install lint
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/commands/test_doctor.py tests/doctor
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0 \

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from segfield.errors import SettingError
+from segfield.inference.signal_stack import signal_stack_kept
 
 Floats = npt.NDArray[np.float32]
 Engine = Literal["auto", "openvino", "onnxruntime"]
@@ -52,8 +53,15 @@ def _openvino(file: Path) -> Run:
 
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     core = openvino.Core()
-    compiled = core.compile_model(core.read_model(file), "CPU", settings)
-    return lambda image: compiled(image)[0]
+    with signal_stack_kept():
+        compiled = core.compile_model(core.read_model(file), "CPU", settings)
+
+    def run(image: Floats) -> Floats:
+        with signal_stack_kept():
+            found: Floats = compiled(image)[0]
+        return found
+
+    return run
 
 
 def _onnxruntime(file: Path) -> Run:

@@ -1,7 +1,7 @@
 """'same' convolutions for the exporter: one ONNX operator each.
 
 timm pads them by a formula of the image's size. Nested through the layers of a network for any size, its symbols keep torch's
-exporter at work for many minutes.
+exporter at work for minutes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The stack that signals are handled on, kept while foreign code runs.
 
-OpenVINO sets one of its own in the thread that calls it (seen with a network of 8-bit integers on an AMD EPYC) and frees it
-later: the next Ctrl-C, for which Python asks for that stack, then ended the process by a segmentation fault.
+OpenVINO's plugin for CPUs, where it is loaded, sets one of its own in the thread that calls it, and frees it when it is
+unloaded, from whatever thread does so: the next signal that Python handles (Ctrl-C; the end of a child process, once a
+DataLoader had workers) asks for that stack, and the process ends by a segmentation fault without a word.
 """
 
 from __future__ import annotations

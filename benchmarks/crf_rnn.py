@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
 import json
 import tarfile
 import tempfile
@@ -29,11 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from record import RESULTS, record
+from record import RESULTS, commit, record
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 ORDER = ("alone", "tuned", "learned", "joint")
+OWN = "joint, its network without its CRF"
 WIDTH = 3
 STRETCH, EVERY = 10, 6
 RATE = 0.0003
@@ -75,7 +77,7 @@ def main() -> None:
         data = write_list(options, out)
         found = {}
         for name in options.networks.split(","):
-            tallies = {how: [] for how in ORDER}  # type: dict[str, list[Any]]
+            tallies = {how: [] for how in (*ORDER, OWN)}  # type: dict[str, list[Any]]
             for seed in range(options.seeds):
                 for how, counted in one_seed(name, seed, data, out, options).items():
                     tallies[how].append(counted)
@@ -84,6 +86,8 @@ def main() -> None:
                 "scores": NETWORKS[name],
                 "budget": f"{options.time} + {options.more} steps",
                 "images to tune and learn on": options.images,
+                "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+                "commit": commit(),
                 **compared(tallies),
             }
             print(key, json.dumps(found[key]), flush=True)
@@ -215,6 +219,7 @@ def one_seed(name: str, seed: int, data: str, out: Path, options: argparse.Names
         "tuned": (alone, tuned),
         "learned": (alone, learned),
         "joint": (joint, named_refiner(start)),
+        OWN: (joint, "off"),
     }
     counted = {how: tallies(*way, data, classes) for how, way in ways.items()}
     np.savez(kept, **counted)
@@ -256,7 +261,7 @@ def compared(counted: dict[str, list[Any]]) -> dict[str, Any]:
         }
         gains = {
             how: bootstrap_difference(pooled["alone"][place], pooled[how][place]).interval
-            for how in ORDER
+            for how in counted
             if how != "alone"
         }
         told[f"{measure} gains over alone"] = {

@@ -166,7 +166,7 @@ def test_a_refiner_is_a_setting_like_others(segmenter_file, photos, tmp_path, mo
     assert (ids[:, 75:] == 1).all() and len(refiner.calls) == 4
     settings = json.loads((out / "predict.json").read_text(encoding="utf-8"))
     assert settings["refiner"] == "confident favoured=1 above=200"
-    with pytest.raises(SettingError, match=r"refiner: confident favoured=1 above=200 there, None now"):
+    with pytest.raises(SettingError, match=r"refiner: confident favoured=1 above=200 there, none now"):
         predict(segmenter_file, [str(photos)], str(out), refine="off", device="cpu", quiet=True)
     refiner.above = 100
     with pytest.raises(SettingError, match=r"refiner: confident favoured=1 above=200 there, confident .*above=100 now"):
@@ -191,7 +191,7 @@ def test_results_of_another_tiling_are_refused(segmenter_file, photos, tmp_path)
     settings = json.loads((out / "predict.json").read_text(encoding="utf-8"))
     assert settings.pop("whole") is True
     (out / "predict.json").write_text(json.dumps(settings))
-    with pytest.raises(SettingError, match=r"other settings \(whole: None there, True now\); give another --out"):
+    with pytest.raises(SettingError, match=r"other settings \(whole: not told there, yes now\); give another --out"):
         predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
 
 

@@ -92,7 +92,7 @@ class ResultsFolder:
         differing = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key)) if found else []
         if differing and not overwrite:
             told = "; ".join(
-                f"{key.replace('_', ' ')}: {found.get(key)} there, {wanted.get(key)} now" for key in differing
+                f"{key.replace('_', ' ')}: {_said(found, key)} there, {_said(wanted, key)} now" for key in differing
             )
             raise SettingError(
                 f"folder '{self.folder}' holds results of other settings ({told}); "
@@ -158,6 +158,14 @@ class ResultsFolder:
                 f"'{folder}' is there already and was not made of a video, so the ids of '{clip.file.name}' cannot go there; "
                 "give another --out, or remove it"
             )
+
+
+def _said(settings: Mapping[str, Any], key: str) -> str:
+    """A setting in words; 'not told' where the folder was made by a version that did not know it."""
+    if key not in settings:
+        return "not told"
+    value = settings[key]
+    return {"None": "none", "True": "yes", "False": "no"}.get(str(value), str(value))
 
 
 def _remove(file: Path) -> None:

@@ -51,11 +51,7 @@ def _openvino(file: Path) -> Run:
     """In bfloat16 where the processor computes in it, as OpenVINO does unasked."""
     import openvino
 
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the CPU has it: a file's labels would depend on the machine
-    }
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     core = openvino.Core()
     with signal_stack_kept():
         compiled = core.compile_model(core.read_model(file), "CPU", settings)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from segfield.inference.export import export_onnx
-from segfield.inference.int8 import quantise_onnx
+from segfield.inference.int8 import first_convolutions, quantise_onnx
 from segfield.inference.runtimes import PACKAGES, open_runtime
 
 onnx = pytest.importorskip("onnx")
@@ -60,6 +60,22 @@ def test_the_file_is_smaller_and_says_what_it_was_given(files: tuple[Path, Path]
     assert {entry.key: entry.value for entry in model.metadata_props} == {"b": "said"}
     kinds = {entry.op_type for entry in model.graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+
+
+def test_the_convolutions_that_read_the_image_stay_as_they_are(files: tuple[Path, Path]) -> None:
+    node = onnx.helper.make_node
+    graph = onnx.helper.make_graph(
+        [node("Conv", ["image", "w"], ["fine"], name="fine"), node("Resize", ["image"], ["small"]),
+         node("Conv", ["small", "w"], ["coarse"], name="coarse"), node("Relu", ["coarse"], ["rectified"]),
+         node("Conv", ["rectified", "w"], ["later"], name="later"), node("Add", ["fine", "later"], ["sum"]),
+         node("Conv", ["sum", "w"], ["last"], name="last")],
+        "two branches", [], [],
+    )  # fmt: skip
+    assert first_convolutions(graph) == ["fine", "coarse"]
+    model = onnx.load(files[1])
+    made = {output for entry in model.graph.node for output in entry.output}
+    weights = [entry.input[1] for entry in model.graph.node if entry.op_type == "Conv"]
+    assert [weight in made for weight in weights] == [False, True, True]  # as it was, or by DequantizeLinear
 
 
 def test_integers_are_run_by_onnxruntime_unless_asked_otherwise(files: tuple[Path, Path]) -> None:

@@ -1,7 +1,8 @@
 """An ONNX file's network in 8-bit integers: about a third of the size, and often faster on a CPU that has instructions for them.
 
 By ONNX Runtime's own tools (static quantisation, QDQ form): weights by output channel, what flows between layers by the mean
-range it has on a few real images.
+range it has on a few real images. The convolutions that read the image stay float32: they are a small part of the work, and
+what 256 steps lose there, every later layer is without.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from segfield.data.files import replacing
 from segfield.errors import SettingError
@@ -49,12 +51,25 @@ def quantise_onnx(
         quantize_static(
             str(prepared), str(quantised), _reader(name, images), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, extra_options={"CalibMovingAverage": True},
+            nodes_to_exclude=first_convolutions(onnx.load(str(prepared)).graph),
         )  # fmt: skip
         model = onnx.load(str(quantised))
     onnx.helper.set_model_props(model, dict(metadata or {}))
     with replacing(target) as place:
         onnx.save(model, str(place))
     return Path(target)
+
+
+def first_convolutions(graph: Any) -> list[str]:
+    """Names of the convolutions of an ONNX graph, in order of computation, that are made of no other's output."""
+    made, found = set[str](), []  # made: what a convolution had a part in
+    for node in graph.node:
+        follows = any(name in made for name in node.input)
+        if node.op_type == "Conv" and not follows:
+            found.append(node.name)
+        if node.op_type == "Conv" or follows:
+            made.update(node.output)
+    return found
 
 
 def _reader(name: str, images: Iterable[Floats]) -> object:

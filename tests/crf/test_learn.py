@@ -54,6 +54,20 @@ def test_where_colours_tell_nothing_it_stays_off() -> None:
     assert kept.refiner is not None and "as asked" in kept.verdict
 
 
+def test_the_folds_decide_how_far_it_goes_from_the_start() -> None:
+    samples = planted(6)
+    stiff, both = (learn(samples, CLASSES, start=START, steps=4, decay=decay) for decay in (100.0, (1e-4, 100.0)))
+    assert stiff.decay == 100.0 and np.max(stiff.best.bilateral_weight) < 0.6
+    assert both.decay == 1e-4 and both.gain.interval.value > stiff.gain.interval.value
+    wrong = [
+        (image, p, np.roll(labels, 1, axis=0) if n < 3 else labels) for n, (image, p, labels) in enumerate(samples)
+    ]
+    kept = learn(wrong, CLASSES, start=both.best, steps=4, decay=(100.0, 0.0))
+    alone = learn(wrong, CLASSES, start=both.best, steps=4, decay=100.0)
+    print(kept.decay, kept.gain, alone.gain, kept.best)
+    assert kept.decay == 100.0 and kept.best == alone.best and kept.gain == alone.gain
+
+
 def test_bandwidths_are_learned_where_asked() -> None:
     start = dataclasses.replace(START, bilateral_weight=4.0, bilateral_srgb=90.0, accuracy="exact")
     found = learn(planted(4), CLASSES, start=start, learn_bandwidths=True, steps=6)
@@ -107,6 +121,8 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
         learn(samples, CLASSES, goal="likelihood")  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="2 folds or more"):
         learn(samples, CLASSES, folds=1)
+    with pytest.raises(SettingError, match="no decay is given; give one or more"):
+        learn(samples, CLASSES, decay=())
     unknown = [(image, p, np.full_like(labels, 255)) for image, p, labels in samples]
     with pytest.raises(DataError, match="no pixel of the 3 images has a known class"):
         learn(unknown, CLASSES)

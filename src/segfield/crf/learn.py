@@ -27,12 +27,15 @@ from segfield.crf.tuning.measures import verdict
 from segfield.crf.tuning.progress import stage
 from segfield.crf.tuning.trials import TuningSample, checked_sample, over_images
 from segfield.crf.unary import clipped_unary
-from segfield.errors import DataError
+from segfield.errors import DataError, SettingError
 from segfield.evaluation.bootstrap import Difference
 from segfield.evaluation.evaluator import Evaluator
 from segfield.evaluation.refinement import Refinement
 
 Goal = Literal["log_likelihood", "hamming", "soft_iou"]
+
+DECAYS = (1e-2, 1e-3, 1e-4)
+"""Weights of the squared distance from the start, from stiff to free: few images allow little more than the start."""
 
 ROBUST = 1e-3
 """Added to the probability inside the logarithm, so that single hopeless pixels do not rule (ours; the paper has some)."""
@@ -48,6 +51,7 @@ class Learned:
         best: the same, whether it helps or not.
         helps: the cross-validated gain is above 0 with all of its interval.
         refinement: scores without and with a CRF, each image with what was learned on the other folds.
+        decay: weight of the squared distance from the start, of those tried.
         losses: of the last learning, on all images: what was minimised, at the start and after each step.
         verdict: whether it helps, in a sentence.
         seconds: it took.
@@ -58,6 +62,7 @@ class Learned:
     best: DenseCRF
     helps: bool
     refinement: Refinement
+    decay: float
     losses: tuple[float, ...]
     verdict: str
     seconds: float
@@ -80,6 +85,7 @@ class Learned:
             "refiner": None if self.refiner is None else self.refiner.as_dict(),
             "best": self.best.as_dict(),
             "images": len(self.names),
+            "decay": self.decay,
             "losses": list(self.losses),
             **self.refinement.as_dict(),
             "seconds": round(self.seconds, 1),
@@ -98,7 +104,7 @@ def learn(
     learn_bandwidths: bool = False,
     iterations: int = 5,
     steps: int = 15,
-    decay: float = 1e-4,
+    decay: float | Sequence[float] = DECAYS,
     folds: int = 2,
     keep: bool = False,
     threads: int = 0,
@@ -107,7 +113,8 @@ def learn(
     """Learn a CRF's parameters from images, a classifier's probabilities and labels, and say whether it is worth it.
 
     The classifier must not have been trained on the images: it is too sure there. The scores told are of each image with
-    what was learned on the other folds; the refiner that comes out is learned on all.
+    what was learned on the other folds; the refiner that comes out is learned on all. How far it may go from the start the
+    same folds decide, which makes the scores a little too good; parameters that fit these images alone are worse.
 
     Args:
         samples: (image (C, H, W), probabilities (K, H, W), labels (H, W)); read anew whenever they are needed.
@@ -120,7 +127,8 @@ def learn(
             symmetric compatibilities are `weights` of that form with a Potts `compatibility`.
         iterations: of mean field; the refiner has those of `start`.
         steps: of L-BFGS, at most.
-        decay: weight of the squared distance from the start, the paper's L2 term.
+        decay: weight of the squared distance from the start, the paper's L2 term. Of several the largest comes first; each
+            smaller one goes on from it, as long as the scores get better.
         folds: of the cross-validation, stretches of the list; as many as images where these are fewer.
         keep: give a refiner even where it does not help.
         threads: images at once; 0 takes one a core.
@@ -133,7 +141,11 @@ def learn(
     began = time.monotonic()
     check_choice("goal", goal, get_args(Goal))
     check_count("steps", steps, 1)
-    check_number("decay", decay, 0)
+    decays = sorted({decay} if isinstance(decay, (int, float)) else {*decay}, reverse=True)
+    if not decays:
+        raise SettingError("no decay is given; give one or more, 0 or above")
+    for value in decays:
+        check_number("decay", value, 0)
     start = start or DenseCRF()
     titles = tuple(names) if names is not None else tuple(f"image {i}" for i in range(len(samples)))
     held_out = fold_images(len(samples), folds)
@@ -143,21 +155,33 @@ def learn(
     if white != 255.0:
         start = dataclasses.replace(start, image_range=white)
 
-    def learned(images: Sequence[int], what: str) -> tuple[DenseCRF, tuple[float, ...]]:
-        layer = CRFRNN(
+    def new_layer() -> CRFRNN:
+        return CRFRNN(
             len(classes), len(checked[0][0]), start, iterations=iterations, test_iterations=start.iterations or iterations,
             weights=weights, compatibility=compatibility, learn_bandwidths=learn_bandwidths,
-        )  # fmt: skip
-        losses = _descend(layer.train(), checked, images, goal, shares, steps, decay, console, what)
-        return layer.as_dense_crf(), losses
+        ).train()  # fmt: skip
 
-    own: dict[int, DenseCRF] = {}
-    for number, part in enumerate(held_out, 1):
-        others = sorted({*range(len(samples))} - {*part})
-        crf, _ = learned(others, f"learn, fold {number} of {len(held_out)}")
-        own.update(dict.fromkeys(part, crf))
-    best, losses = learned(range(len(samples)), "learn on all")
-    refinement = _measured(checked, own, threads, console)
+    def descend(layer: CRFRNN, images: Sequence[int], value: float, what: str) -> tuple[float, ...]:
+        first = [parameter.detach().clone() for parameter in _learnable(new_layer())]
+        return _descend(layer, first, checked, images, goal, shares, steps, value, console, what)
+
+    layers = [new_layer() for _ in held_out]
+    tried: list[Refinement] = []
+    for value in decays:
+        own: dict[int, DenseCRF] = {}
+        for number, (part, layer) in enumerate(zip(held_out, layers), 1):
+            others = sorted({*range(len(samples))} - {*part})
+            descend(layer, others, value, f"learn, decay {value:g}, fold {number} of {len(held_out)}")
+            own.update(dict.fromkeys(part, layer.as_dense_crf()))
+        tried.append(_measured(checked, own, threads, console))
+        if len(tried) > 1 and tried[-1].after.scores.mean_iou <= tried[-2].after.scores.mean_iou:
+            tried.pop()
+            break
+    refinement, final = tried[-1], new_layer()
+    losses: tuple[float, ...] = ()
+    for value in decays[: len(tried)]:
+        losses = descend(final, range(len(samples)), value, f"learn, decay {value:g}, on all")
+    best = final.as_dense_crf()
     helps = refinement.gain.interval.low > 0
     scores = (refinement.before.scores.mean_iou, refinement.after.scores.mean_iou)
     return Learned(
@@ -166,6 +190,7 @@ def learn(
         best=best,
         helps=helps,
         refinement=refinement,
+        decay=decays[len(tried) - 1],
         losses=losses,
         verdict=verdict("The learned CRF", *scores, refinement.gain, len(samples), len(held_out), helps, keep),
         seconds=time.monotonic() - began,
@@ -198,13 +223,19 @@ def _class_shares(samples: _Checked) -> Tensor:
     return torch.from_numpy(counts / counts.sum())
 
 
+def _learnable(layer: CRFRNN) -> list[torch.nn.Parameter]:
+    return [parameter for parameter in layer.parameters() if parameter.requires_grad]
+
+
 def _descend(
-    layer: CRFRNN, samples: _Checked, images: Sequence[int], goal: Goal, shares: Tensor, steps: int, decay: float,
-    console: Console | None, what: str,
+    layer: CRFRNN, first: Sequence[Tensor], samples: _Checked, images: Sequence[int], goal: Goal, shares: Tensor, steps: int,
+    decay: float, console: Console | None, what: str,
 ) -> tuple[float, ...]:  # fmt: skip
-    """Minimise the goal over the images; the losses of the steps. The layer is left at the best of them."""
-    parameters = [parameter for parameter in layer.parameters() if parameter.requires_grad]
-    first = [parameter.detach().clone() for parameter in parameters]
+    """Minimise the goal over the images, and the distance from `first`; the losses of the steps.
+
+    The layer is left at the best of them.
+    """
+    parameters = _learnable(layer)
     best, best_loss = [parameter.detach().clone() for parameter in parameters], float("inf")
     losses: list[float] = []
     scale = 0.0  # of the loss, so that the first step changes the parameters by 1 in all: these goals are nearly flat at first

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -150,7 +150,6 @@ def learn(
     titles = tuple(names) if names is not None else tuple(f"image {i}" for i in range(len(samples)))
     held_out = fold_images(len(samples), folds)
     checked = _Checked(samples, titles, classes)
-    shares = _class_shares(checked)
     white = white_value(checked[0][0], start.image_range)
     if white != 255.0:
         start = dataclasses.replace(start, image_range=white)
@@ -161,26 +160,12 @@ def learn(
             weights=weights, compatibility=compatibility, learn_bandwidths=learn_bandwidths,
         ).train()  # fmt: skip
 
-    def descend(layer: CRFRNN, images: Sequence[int], value: float, what: str) -> tuple[float, ...]:
-        first = [parameter.detach().clone() for parameter in _learnable(new_layer())]
-        return _descend(layer, first, checked, images, goal, shares, steps, value, console, what)
-
-    layers = [new_layer() for _ in held_out]
-    tried: list[Refinement] = []
-    for value in decays:
-        own: dict[int, DenseCRF] = {}
-        for number, (part, layer) in enumerate(zip(held_out, layers), 1):
-            others = sorted({*range(len(samples))} - {*part})
-            descend(layer, others, value, f"learn, decay {value:g}, fold {number} of {len(held_out)}")
-            own.update(dict.fromkeys(part, layer.as_dense_crf()))
-        tried.append(_measured(checked, own, threads, console))
-        if len(tried) > 1 and tried[-1].after.scores.mean_iou <= tried[-2].after.scores.mean_iou:
-            tried.pop()
-            break
-    refinement, final = tried[-1], new_layer()
+    learner = _Learner(new_layer, checked, goal, _class_shares(checked), steps, console)
+    tried = _cross_validated(learner, held_out, decays, threads)
+    final, refinement = new_layer(), tried[-1][1]
     losses: tuple[float, ...] = ()
-    for value in decays[: len(tried)]:
-        losses = descend(final, range(len(samples)), value, f"learn, decay {value:g}, on all")
+    for value, _ in tried:
+        losses = learner.descend(final, range(len(samples)), value, "on all")
     best = final.as_dense_crf()
     helps = refinement.gain.interval.low > 0
     scores = (refinement.before.scores.mean_iou, refinement.after.scores.mean_iou)
@@ -190,7 +175,7 @@ def learn(
         best=best,
         helps=helps,
         refinement=refinement,
-        decay=decays[len(tried) - 1],
+        decay=tried[-1][0],
         losses=losses,
         verdict=verdict("The learned CRF", *scores, refinement.gain, len(samples), len(held_out), helps, keep),
         seconds=time.monotonic() - began,
@@ -223,57 +208,87 @@ def _class_shares(samples: _Checked) -> Tensor:
     return torch.from_numpy(counts / counts.sum())
 
 
+@dataclass(frozen=True)
+class _Learner:
+    """Learns on some of the images; see `learn`."""
+
+    new_layer: Callable[[], CRFRNN]
+    samples: _Checked
+    goal: Goal
+    shares: Tensor
+    steps: int
+    console: Console | None
+
+    def descend(self, layer: CRFRNN, images: Sequence[int], decay: float, what: str) -> tuple[float, ...]:
+        """Minimise the goal over the images, and the distance from a new layer; the losses of the steps.
+
+        The layer is left at the best of them.
+        """
+        parameters = _learnable(layer)
+        first = [parameter.detach() for parameter in _learnable(self.new_layer())]
+        best, best_loss = [parameter.detach().clone() for parameter in parameters], float("inf")
+        losses: list[float] = []
+        # of the loss, so that the first step changes the parameters by 1 in all: these goals are nearly flat at first
+        scale = 0.0
+
+        def closure() -> float:
+            nonlocal best, best_loss, scale
+            optimiser.zero_grad()
+            loss = _backward(layer, self.samples, images, self.goal, self.shares)
+            for parameter, beginning in zip(parameters, first):
+                away = parameter - beginning
+                loss += decay * float(away.detach().square().sum())
+                (decay * away.square().sum()).backward()  # type: ignore[no-untyped-call,unused-ignore]
+            if not losses:
+                losses.append(loss)
+            if loss < best_loss:
+                best, best_loss = [parameter.detach().clone() for parameter in parameters], loss
+            slopes = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            scale = scale or 1 / max(sum(float(slope.abs().sum()) for slope in slopes), 1e-12)
+            for slope in slopes:
+                slope *= scale
+            return scale * loss
+
+        optimiser, restarted = _lbfgs(parameters), False
+        with stage(self.console, f"learn, decay {decay:g}, {what}", self.steps) as advance:
+            for _ in range(self.steps):
+                before = best_loss
+                optimiser.step(closure)  # type: ignore[arg-type,no-untyped-call,unused-ignore]
+                losses.append(best_loss)
+                advance()
+                stuck = before - best_loss < 1e-6 * max(abs(best_loss), 1e-6)
+                if stuck and restarted:
+                    break
+                if stuck:  # by curvature that no longer fits: begin anew from the best, as the paper does
+                    _put(parameters, best)
+                    optimiser, scale = _lbfgs(parameters), 0.0
+                restarted = stuck
+        _put(parameters, best)
+        return tuple(losses)
+
+
+def _cross_validated(
+    learner: _Learner, held_out: Sequence[Sequence[int]], decays: Sequence[float], threads: int
+) -> list[tuple[float, Refinement]]:
+    """The decays gone through, as long as scores got better: those of each image with what was learned on the other folds."""
+    count = len(learner.samples)
+    layers = [learner.new_layer() for _ in held_out]
+    tried: list[tuple[float, Refinement]] = []
+    for decay in decays:
+        own: dict[int, DenseCRF] = {}
+        for number, (part, layer) in enumerate(zip(held_out, layers), 1):
+            others = sorted({*range(count)} - {*part})
+            learner.descend(layer, others, decay, f"fold {number} of {len(held_out)}")
+            own.update(dict.fromkeys(part, layer.as_dense_crf()))
+        found = _measured(learner.samples, own, threads, learner.console)
+        if tried and found.after.scores.mean_iou <= tried[-1][1].after.scores.mean_iou:
+            break
+        tried.append((decay, found))
+    return tried
+
+
 def _learnable(layer: CRFRNN) -> list[torch.nn.Parameter]:
     return [parameter for parameter in layer.parameters() if parameter.requires_grad]
-
-
-def _descend(
-    layer: CRFRNN, first: Sequence[Tensor], samples: _Checked, images: Sequence[int], goal: Goal, shares: Tensor, steps: int,
-    decay: float, console: Console | None, what: str,
-) -> tuple[float, ...]:  # fmt: skip
-    """Minimise the goal over the images, and the distance from `first`; the losses of the steps.
-
-    The layer is left at the best of them.
-    """
-    parameters = _learnable(layer)
-    best, best_loss = [parameter.detach().clone() for parameter in parameters], float("inf")
-    losses: list[float] = []
-    scale = 0.0  # of the loss, so that the first step changes the parameters by 1 in all: these goals are nearly flat at first
-
-    def closure() -> float:
-        nonlocal best, best_loss, scale
-        optimiser.zero_grad()
-        loss = _backward(layer, samples, images, goal, shares)
-        for parameter, beginning in zip(parameters, first):
-            away = parameter - beginning
-            loss += decay * float(away.detach().square().sum())
-            (decay * away.square().sum()).backward()  # type: ignore[no-untyped-call,unused-ignore]
-        if not losses:
-            losses.append(loss)
-        if loss < best_loss:
-            best, best_loss = [parameter.detach().clone() for parameter in parameters], loss
-        slopes = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        scale = scale or 1 / max(sum(float(slope.abs().sum()) for slope in slopes), 1e-12)
-        for slope in slopes:
-            slope *= scale
-        return scale * loss
-
-    optimiser, restarted = _lbfgs(parameters), False
-    with stage(console, what, steps) as advance:
-        for _ in range(steps):
-            before = best_loss
-            optimiser.step(closure)  # type: ignore[arg-type,no-untyped-call,unused-ignore]
-            losses.append(best_loss)
-            advance()
-            stuck = before - best_loss < 1e-6 * max(abs(best_loss), 1e-6)
-            if stuck and restarted:
-                break
-            if stuck:  # by curvature that no longer fits: begin anew from the best, as the paper does
-                _put(parameters, best)
-                optimiser, scale = _lbfgs(parameters), 0.0
-            restarted = stuck
-    _put(parameters, best)
-    return tuple(losses)
 
 
 def _put(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> None:

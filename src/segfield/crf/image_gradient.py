@@ -29,6 +29,7 @@ from segfield.crf.image_pass import appearance_line, line_to_planes, mix_line, p
 from segfield.crf.image_terms import Appearance, Model, Position, Scratch, Workspace
 
 _BLOCK = 64  # pixels whose rows stay in the nearest cache
+_STRETCH = 8 * _BLOCK  # pixels whose products float32 is enough to sum
 
 
 @compiled_lean
@@ -108,21 +109,29 @@ def take_products(messages: Array, columns: int, q: Array, place: int, factor: S
     """sums[at …] (stride·stride,) −= factor · Σ messages[class m] · q[place …] over the columns, a row for each m.
 
     Args:
-        block_sums: (stride·stride,) float32, for own use: sums of a few pixels, so that float32 is enough for them.
+        block_sums: (stride·stride,) float32, for own use.
     """
-    for begin in range(0, columns, _BLOCK):
-        _products(messages, begin, min(begin + _BLOCK, columns), q, place, block_sums, lanes, stride)
+    for start in range(0, columns, _STRETCH):
+        stop = min(start + _STRETCH, columns)
+        for begin in range(start, stop, _BLOCK):
+            _products(messages, begin, min(begin + _BLOCK, stop), q, place, begin > start, block_sums, lanes, stride)
         for n in range(stride * stride):
             sums[at + n] -= factor * block_sums[n]
 
 
 @compiled_inner
-def _products(messages: Array, begin: int, end: int, q: Array, place: int, sums: Array, lanes: Width,
+def _products(messages: Array, begin: int, end: int, q: Array, place: int, goes_on: bool, sums: Array, lanes: Width,
               stride: int) -> None:  # fmt: skip
-    """sums (stride·stride,) = Σ over the columns begin … end − 1 of messages[class m] · q, a row for each m."""
+    """sums (stride·stride,) = Σ over the columns begin … end − 1 of messages[class m] · q, a row for each m.
+
+    If it `goes_on`, what is in sums stays and is added to.
+    """
     zero = broadcast(np.float32(0), lanes)
     for m in range(0, stride, 4):  # four channels at a time
         a, b, c, d = zero, zero, zero, zero
+        if goes_on:
+            a, b = load(sums, m * stride, lanes), load(sums, (m + 1) * stride, lanes)
+            c, d = load(sums, (m + 2) * stride, lanes), load(sums, (m + 3) * stride, lanes)
         for x in range(begin, end):
             own = load(q, place + x * stride, lanes)
             here = x * stride + m

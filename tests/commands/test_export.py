@@ -99,7 +99,7 @@ def test_in_8_bit_integers_it_is_smaller_and_says_what_that_costs(
     before, after = map(float, re.findall(r"mIoU (\S+) → (\S+) in 8-bit integers, on 4 images of val", told)[0])
     assert abs(before - after) < 5 and before > 5
     file = Path(trained).with_suffix(".int8.onnx")
-    assert file.stat().st_size < 0.6 * whole.stat().st_size, "weights; the graph's own text weighs the same"
+    assert file.stat().st_size < 0.65 * whole.stat().st_size, "weights; the graph's own text weighs the same"
     assert sorted(path.suffix for path in file.parent.glob("*segmenter*")) == [".onnx", ".safetensors"], (
         "no drafts are left"
     )

@@ -191,7 +191,7 @@ def test_results_of_another_tiling_are_refused(segmenter_file, photos, tmp_path)
     settings = json.loads((out / "predict.json").read_text(encoding="utf-8"))
     assert settings.pop("whole") is True
     (out / "predict.json").write_text(json.dumps(settings))
-    with pytest.raises(SettingError, match=r"other settings \(whole: not told there, yes now\); give another --out"):
+    with pytest.raises(SettingError, match=r"other settings \(whole: none there, yes now\); give another --out"):
         predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
 
 

@@ -138,8 +138,8 @@ def test_a_finished_clip_is_not_repeated_and_other_settings_are_refused(segmente
     redone = {file.name for file in first if file.stat().st_mtime_ns != stamps[file]}
     assert redone == {"other.mp4", "other"}
     for change, told in (
-        ({"smooth": True}, r"smoothing: None there, 0\.7 now"),
-        ({"tile": 64}, r"video tile: None there, 64 now"),
+        ({"smooth": True}, r"smoothing: none there, 0\.7 now"),
+        ({"tile": 64}, r"video tile: none there, 64 now"),
         ({"flips": "all"}, r"flips: none there, all now"),
     ):
         with pytest.raises(SettingError, match=told):

@@ -92,7 +92,8 @@ class ResultsFolder:
         differing = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key)) if found else []
         if differing and not overwrite:
             told = "; ".join(
-                f"{key.replace('_', ' ')}: {_said(found, key)} there, {_said(wanted, key)} now" for key in differing
+                f"{key.replace('_', ' ')}: {_said(found.get(key))} there, {_said(wanted.get(key))} now"
+                for key in differing
             )
             raise SettingError(
                 f"folder '{self.folder}' holds results of other settings ({told}); "
@@ -160,11 +161,8 @@ class ResultsFolder:
             )
 
 
-def _said(settings: Mapping[str, Any], key: str) -> str:
-    """A setting in words; 'not told' where the folder was made by a version that did not know it."""
-    if key not in settings:
-        return "not told"
-    value = settings[key]
+def _said(value: Any) -> str:
+    """A setting in words; one that is not there is none."""
     return {"None": "none", "True": "yes", "False": "no"}.get(str(value), str(value))
 
 

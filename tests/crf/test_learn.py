@@ -70,7 +70,7 @@ def test_the_folds_decide_how_far_it_goes_from_the_start() -> None:
 
 def test_bandwidths_are_learned_where_asked() -> None:
     start = dataclasses.replace(START, bilateral_weight=4.0, bilateral_srgb=90.0, accuracy="exact")
-    found = learn(planted(4), CLASSES, start=start, learn_bandwidths=True, steps=6)
+    found = learn(planted(4), CLASSES, start=start, learn_bandwidths=True, steps=6, decay=1e-4)
     widths = np.array(found.best.bilateral_srgb)
     assert widths.shape == (3,) and widths.min() < 80  # much too wide to tell the stripes apart
 

@@ -64,7 +64,6 @@ def test_the_folds_decide_how_far_it_goes_from_the_start() -> None:
     ]
     kept = learn(wrong, CLASSES, start=both.best, steps=4, decay=(100.0, 0.0))
     alone = learn(wrong, CLASSES, start=both.best, steps=4, decay=100.0)
-    print(kept.decay, kept.gain, alone.gain, kept.best)
     assert kept.decay == 100.0 and kept.best == alone.best and kept.gain == alone.gain
 
 

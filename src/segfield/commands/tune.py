@@ -118,13 +118,8 @@ def tune(
             learn_bandwidths=learn_bandwidths, folds=folds, keep=keep,
             threads=threads, console=console,
         )  # fmt: skip
-        _write_learned(
-            folder,
-            learned,
-            samples,
-            gallery,
-            {**facts, "learned for": learn, "weights": weights, "decay": learned.decay},
-        )
+        facts |= {"learned for": learn, "weights": weights, "decay": learned.decay}
+        _write_learned(folder, learned, samples, gallery, facts)
         if write:
             console.print(_into(loaded, Path(segmenter), learned, split), highlight=False, soft_wrap=True)
         document = {"facts": facts, **learned.as_dict()}

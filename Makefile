@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-all lint clean
 
 install: $(VENV)/.installed
 
@@ -18,9 +18,16 @@ demo: install
 	rm -rf demo
 	$(BIN)/segfield demo --out demo
 
-# A worker that dies ends the run and is named: started again, the run would wait for its tests for ever.
+# Two workers share the tests out; who is done first takes over from the other. A worker that dies ends the run and is
+# named: started again, the run would wait for its tests for ever.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --max-worker-restart 0
+
 test: install lint
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
+	$(PYTEST) -m "not thorough and not slow"
+
+# Everything: what `make test` runs, and then what it leaves out. `make test test-all` runs each test once as well.
+test-all: test
+	$(PYTEST) -m "thorough or slow"
 
 lint: install
 	$(BIN)/ruff check src tests benchmarks

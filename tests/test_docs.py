@@ -136,6 +136,7 @@ def run(step: Step, names: dict) -> str:
     return printed.getvalue()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_runs(page, tiny):
     names = {"__name__": "__main__"}

@@ -18,7 +18,7 @@ TINY = [
 
 
 @pytest.mark.shared
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("where", "format_name", "classes"),
     [("isbi2012/train", "folder", 2), ("dsb2018/stage1_train", "nuclei", 2)],

@@ -87,6 +87,7 @@ def test_there_are_recipes():
     assert {"camvid_deeplabv3plus_mobilenetv2", "unet_isbi2012", "scenes_unet", "nuclei_unet"} <= names
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipe_trains(path, request, tmp_path):
     recipe = Recipe.load(path)

@@ -83,6 +83,7 @@ def test_a_video_of_no_pixels_worth_naming_simply_works(segfield: CommandLine, s
     assert (tmp_path / "out" / "overlay" / "mein Film é 東京.mp4").is_file()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_ctrl_c_in_the_middle_of_a_video(segmenter: Path, tmp_path: Path) -> None:
     """By a true signal, which may come while any stage waits: no hang, no traceback, nothing left but what was finished."""

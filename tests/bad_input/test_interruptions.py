@@ -36,6 +36,7 @@ def _wait(child: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:.*holds 2 frames")
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_ctrl_c_in_training(segfield: CommandLine, data: Path, tmp_path: Path) -> None:
@@ -60,6 +61,7 @@ def test_ctrl_c_in_training(segfield: CommandLine, data: Path, tmp_path: Path) -
     assert (run / "report.html").is_file() and (run / "scores.json").is_file()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
 def test_prediction_stopped(segfield: CommandLine, segmenter: Path, tmp_path: Path, number: signal.Signals) -> None:

@@ -20,7 +20,7 @@ MAY_LOSE = {"crf_rnn"}
 """A difference, which may fall below 0."""
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_quick_form(script: Path, request: pytest.FixtureRequest) -> None:
     if script.stem in NEEDS_SHARED:

@@ -281,7 +281,7 @@ def test_a_refiner_is_part_of_what_is_compared(compared: Any, here: None, tmp_pa
     )
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
 def test_stopped_it_goes_on(here: None, tmp_path: Path, number: signal.Signals) -> None:

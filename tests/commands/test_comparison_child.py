@@ -46,7 +46,7 @@ def in_a_process(*words: str, held: bool) -> subprocess.CompletedProcess[str]:
             os.close(writer)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_it_trains_notes_its_memory_and_scores(tmp_path: Path) -> None:
     place = measured(tmp_path)
     for words in (["train", str(place)], ["score", str(place), "val"]):

@@ -11,7 +11,7 @@ from segfield.commands.demo import demo
 from segfield.errors import SettingError
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_demo_ends_with_a_report_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = demo(str(tmp_path / "demo"), time="5s", count=20, size="48x64")
     with Image.open(shown.picture) as picture:

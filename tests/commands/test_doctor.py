@@ -49,7 +49,7 @@ def test_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_this_machine_in_earnest() -> None:
     report = doctor(quiet=True)
     assert report.exit_status == 0, report.verdict

@@ -263,6 +263,7 @@ verb.predict(sys.argv[1], [sys.argv[2]], sys.argv[3], device="cpu")
 """
 
 
+@pytest.mark.thorough
 def test_killed_and_started_again_it_ends_as_if_never_stopped(segmenter_file, tmp_path):
     photos, out = tmp_path / "many", tmp_path / "out"
     for i in range(12):

@@ -250,7 +250,7 @@ def test_vgg16_is_taken_whole_with_its_scaling(monkeypatch: pytest.MonkeyPatch) 
     assert FCN(3, 2, width=2, fc_channels=2, norm=True).pretrained == "vgg16_bn"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_transplanted_network_computes_what_timms_classifier_does() -> None:
     """224² without the padding of 100: fc6 then sees timm's 7×7 whole, and gives its one vector."""
     published = timm.create_model("vgg16", pretrained=False).eval()

@@ -37,7 +37,7 @@ def test_it_is_a_1x1_convolution() -> None:
         torch.testing.assert_close(own.grad, other.grad)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_training_from_4096_channels_to_few_classes_leaves_the_heap_whole() -> None:
     """In a process of its own: where it fails, the process is aborted."""
     done = subprocess.run([sys.executable, "-c", TRAINING], capture_output=True, text=True, check=False)

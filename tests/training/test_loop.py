@@ -74,6 +74,7 @@ def test_an_epoch_limit_that_is_reached_is_not_trained_past(uninterrupted: Path)
     assert (uninterrupted / "resume.safetensors").read_bytes() == before
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_at_any_moment_it_goes_on_to_the_same_weights(
     uninterrupted: Path, tmp_path: Path, number: signal.Signals
@@ -173,6 +174,7 @@ def test_folds_cover_the_training_split(tmp_path: Path) -> None:
     assert len(fitted.val) == 4  # 12 training scenes in 3 folds
 
 
+@pytest.mark.thorough
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     import yaml
 

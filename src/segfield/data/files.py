@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from segfield.data.leftovers import temporary_beside
 from segfield.errors import DataError, SegfieldError
 
 _MENDS = {
@@ -26,13 +26,14 @@ _MENDS = {
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what is written there replaces `path` at the end, all at once.
 
-    Missing parent folders are made. If the block fails, the temporary file is removed and `path` stays as it was.
+    Missing parent folders are made. If the block fails, the temporary file is removed and `path` stays as it was; what a
+    process that was killed left there is removed by the next one that writes there (`leftovers`).
 
     Raises:
         SegfieldError: if the disk is full, the folder is not writable or the like.
     """
     target = Path(path)
-    temporary = target.parent / f".segfield-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+    temporary = temporary_beside(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -55,7 +56,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         SegfieldError: if the disk is full, the folder is not writable or the like.
     """
     target = Path(path)
-    temporary = target.parent / f".segfield-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+    temporary = temporary_beside(target)
     try:
         temporary.mkdir(parents=True)
         yield temporary

@@ -22,6 +22,7 @@ from segfield.losses.class_weights import ClassCounts, class_weights, count_clas
 from segfield.models import build_classifier, takes_pretrained
 from segfield.models.classifier import Classifier
 from segfield.segmenter import ClassifierSpec, Scaling, read_segmenter_file
+from segfield.training.data_changes import checksum
 from segfield.training.recipe import Recipe, memory_bytes
 
 LARGEST_DEFAULT_CROP = 512
@@ -41,6 +42,7 @@ class Measured:
         same_size: whether all images are of one size.
         bytes_an_image: of an image and its labels, decoded, on average.
         hash: SHA-256 of all images and labels.
+        checksums: of each sample's image and labels, by its name, to tell which of them changed.
     """
 
     bands: int
@@ -52,6 +54,7 @@ class Measured:
     same_size: bool
     bytes_an_image: int
     hash: str
+    checksums: dict[str, str]
 
 
 def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
@@ -93,7 +96,7 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
     sums, squares, total = np.zeros(0), np.zeros(0), 0
     sizes: set[tuple[int, int]] = set()
     first = None
-    digest = hashlib.sha256()
+    digest, checksums = hashlib.sha256(), {}
     for sample in dataset.read_all(threads, on_sample):
         image, labels = sample.image, sample.labels
         if labels is None:
@@ -111,6 +114,7 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
             )
         digest.update(image.tobytes())
         digest.update(labels.tobytes())
+        checksums[sample.name] = checksum(sample)
         flat = image.reshape(len(image), -1)
         sums += flat.sum(axis=1, dtype=np.float64)
         squares += np.einsum("cn,cn->c", flat, flat, dtype=np.float64, casting="unsafe")
@@ -144,6 +148,7 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
         same_size=len(sizes) == 1,
         bytes_an_image=total * (len(first) * first.itemsize + 1) // len(dataset),
         hash=digest.hexdigest(),
+        checksums=checksums,
     )
 
 

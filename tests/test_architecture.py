@@ -31,6 +31,8 @@ FLOORS = (
     ("segfield.classes", 0),
     ("segfield.errors", 0),
     ("segfield.compiled", 0),
+    ("segfield.machine", 0),
+    ("segfield.control_groups", 0),
 )
 SIDEWAYS = {("data", "losses"), ("data", "models"), ("models", "losses"), ("losses", "models"), ("models", "data")}
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from segfield.errors import SettingError
-from segfield.inference import devices
-from segfield.inference.devices import pick_device, set_threads, usable_cores
+from segfield.inference.devices import pick_device, set_threads
+from segfield.machine import usable_cores
 
 
 def test_auto_and_cpu(monkeypatch):
@@ -56,12 +56,3 @@ def test_threads_follow_cores_the_environment_and_the_argument(monkeypatch):
             set_threads(0)
     finally:
         torch.set_num_threads(before)
-
-
-def test_a_containers_quota_bounds_the_cores(monkeypatch, tmp_path):
-    quota = tmp_path / "cpu.max"
-    quota.write_text("50000 100000\n")
-    monkeypatch.setattr(devices, "Path", lambda _: quota)
-    assert usable_cores() == 1
-    quota.write_text("max 100000\n")
-    assert usable_cores() >= 1

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 
+from segfield import machine
+
+_MOST = 16
+
 
 def usable_threads(asked: int | None = None) -> int:
-    """How many threads to use: what was asked for, else the processor cores this process may run on (not more than 16)."""
+    """How many threads to use: what was asked for, else `machine.usable_threads`, but never more than there are cores.
+
+    These threads wait for each other many times an image: more than cores would only wait, and beyond 16 little is won.
+    """
     if asked is not None:
         return max(1, asked)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(limit) if limit.isdigit() and int(limit) > 0 else cores, 16)
+    return min(machine.usable_threads(), machine.usable_cores(), _MOST)
 
 
 def together(count: int, work: Callable[[int], None]) -> None:

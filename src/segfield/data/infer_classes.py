@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from segfield.classes import ClassTable, Colour, default_colours
 from segfield.data.images import TIFF_SUFFIXES, open_picture
 from segfield.data.masks import read_mask_values
 from segfield.errors import DataError
+from segfield.machine import usable_threads
 
 MOST_COLOURS = 64
 MOST_VALUES = 256
@@ -80,7 +80,7 @@ def binary_classes(classes: ClassTable, masks: Sequence[Path]) -> tuple[ClassTab
 
 def scan_masks(masks: Sequence[Path]) -> Iterator[MaskScan]:
     """Scan masks in their order, several at a time."""
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(8, usable_threads())
     with ThreadPoolExecutor(workers) as pool:
         rest = iter(masks)
         # In batches: a caller that stops early must not wait for the whole data set.

@@ -138,19 +138,26 @@ def machine_findings(machine: Machine, devices: Mapping[str, Any]) -> list[Findi
     threads = devices.get("threads")
     can = ", ".join(machine.abilities) or "no AVX2"
     usable = machine.processors if machine.allowance is None else min(machine.processors, machine.allowance)
+    kept = max(1, int(usable + 0.5))
     found = f"{machine.processor}: {machine.processors} processors, {can}"
     rows = [Finding("system", "ok", machine.system), Finding("processor", "ok", found)]
     if machine.allowance is not None and machine.allowance < machine.processors:
         allowed = f"a quota allows {machine.allowance:g} of {machine.processors} processors"
-        rows.append(Finding("quota", "note", allowed, f"set OMP_NUM_THREADS={max(1, int(machine.allowance))}"))
+        mend = f"segfield keeps to it; for other programs set OMP_NUM_THREADS={kept}"
+        rows.append(Finding("quota", "note", allowed, mend))
     if isinstance(threads, int):
-        state: State = "note" if threads > max(usable, 1) else "ok"
-        mend = f"more than the processors at hand: set OMP_NUM_THREADS={max(1, int(usable))}" if state == "note" else ""
-        rows.append(Finding("threads", state, f"torch computes with {threads}", mend))
+        state: State = "note" if threads > kept else "ok"
+        mend = f"more than the processors at hand: set OMP_NUM_THREADS={kept}" if state == "note" else ""
+        rows.append(Finding("threads", state, f"segfield computes with {threads}", mend))
     if machine.load is not None and machine.load > 2 * usable + 1:  # the doctor's own two processes count as well
         busy = f"{machine.load:.1f} processes want {usable:g} processors"
         rows.append(Finding("load", "note", busy, "others compute here: times measured now say little"))
     rows += [_room("memory", machine.memory_free, machine.memory, 2), _room("disk", machine.disk_free, None, 2)]
+    if machine.shared_free is not None and machine.shared_free < GIB:
+        small = f"{machine.shared_free / GIB:.2g} GiB free in /dev/shm"
+        rows.append(
+            Finding("shared memory", "note", small, "little for training with --workers; Docker: --shm-size=2g")
+        )
     return rows + _gpu_findings(devices)
 
 

@@ -1,4 +1,4 @@
-"""What the machine has: processors and what they can do, memory, disk; read from the system, no library needed."""
+"""What the doctor tells of the machine: what `segfield.machine` says of it, and what its processors can do."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-CPUINFO = Path("/proc/cpuinfo")
-MEMINFO = Path("/proc/meminfo")
-CGROUP = Path("/sys/fs/cgroup")
+from segfield import machine
+
 ABILITIES = {"avx512f": "AVX-512", "avx512_bf16": "bf16", "amx_bf16": "AMX", "avx2": "AVX2", "bf16": "bf16"}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Processors this process may use, their abilities, and bytes of memory and disk, mean load; None if unknown."""
+    """Processors this process may use, their abilities, and bytes of memory and disk, mean load; None if unknown.
+
+    Attributes:
+        allowance: processors' worth of time that a quota allows.
+        shared, shared_free: /dev/shm, in which workers hand over batches.
+    """
 
     system: str
     processor: str
@@ -27,6 +31,8 @@ class Machine:
     memory_free: int | None
     disk_free: int | None
     load: float | None = None
+    shared: int | None = None
+    shared_free: int | None = None
 
 
 def read_machine(folder: str | Path = ".") -> Machine:
@@ -35,22 +41,24 @@ def read_machine(folder: str | Path = ".") -> Machine:
     Args:
         folder: whose disk is meant.
     """
-    info = _lines(CPUINFO)
-    memory, free = memory_bytes()
+    info = _lines(machine.ROOT / "proc/cpuinfo")
     try:
         disk: int | None = shutil.disk_usage(folder).free
     except OSError:
         disk = None
+    memory, shared = machine.memory(), machine.shared_memory()
     return Machine(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=info.get("model name", platform.processor() or platform.machine()),
-        processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        allowance=processor_allowance(),
+        processors=machine.visible_cores(),
+        allowance=machine.quota(),
         abilities=abilities(info.get("flags", info.get("Features", ""))),
-        memory=memory,
-        memory_free=free,
+        memory=memory.total,
+        memory_free=memory.free,
         disk_free=disk,
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        shared=shared.total,
+        shared_free=shared.free,
     )
 
 
@@ -58,33 +66,6 @@ def abilities(flags: str) -> tuple[str, ...]:
     """What of a processor's flags speeds networks up; AVX2 only where nothing better is there."""
     found = list(dict.fromkeys(ABILITIES[flag] for flag in ABILITIES if flag in flags.split()))
     return tuple(name for name in found if name != "AVX2" or "AVX-512" not in found)
-
-
-def processor_allowance() -> float | None:
-    """Processors that a container's quota allows; None without a quota."""
-    try:
-        quota, period = (CGROUP / "cpu.max").read_text().split()[:2]
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        return None
-
-
-def memory_bytes() -> tuple[int | None, int | None]:
-    """(all, free) bytes of memory, the container's limit heeded."""
-    rows = _lines(MEMINFO)
-    total, free = _kilobytes(rows.get("MemTotal")), _kilobytes(rows.get("MemAvailable"))
-    if total is None and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        limit = int((CGROUP / "memory.max").read_text())
-        used = int((CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):
-        return total, free
-    return min(total or limit, limit), min(free if free is not None else limit, max(limit - used, 0))
-
-
-def _kilobytes(text: str | None) -> int | None:
-    return int(text.split()[0]) * 1024 if text else None
 
 
 def _lines(file: Path) -> dict[str, str]:

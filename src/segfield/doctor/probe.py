@@ -50,6 +50,8 @@ def devices() -> dict[str, Any]:
     """What torch can compute on: GPUs with name, bytes and capability, MPS, CPU threads and instruction set."""
     import torch
 
+    from segfield.inference.devices import set_threads
+
     gpus = []
     for i in range(torch.cuda.device_count()):
         seen = torch.cuda.get_device_properties(i)
@@ -58,7 +60,7 @@ def devices() -> dict[str, Any]:
         "cuda_built": torch.version.cuda or "",
         "gpus": gpus,
         "mps": torch.backends.mps.is_available(),
-        "threads": torch.get_num_threads(),
+        "threads": set_threads(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
     }
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import re
-from pathlib import Path
 
 import torch
 
 from segfield.errors import SettingError, did_you_mean
+from segfield.machine import usable_threads
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -52,16 +51,6 @@ def _cuda(name: str, index: int | None) -> torch.device:
     return torch.device("cuda" if index is None else f"cuda:{index}")
 
 
-def usable_cores() -> int:
-    """Cores this process may use: the affinity mask, and the container's quota where there is one (cgroup v2)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(cores, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return cores
-
-
 def set_threads(count: int | None = None) -> int:
     """Give torch `count` threads, or as many as there are usable cores; OMP_NUM_THREADS, where set, has the last word.
 
@@ -75,8 +64,7 @@ def set_threads(count: int | None = None) -> int:
     """
     if count is not None and count < 1:
         raise SettingError(f"threads is {count}; give 1 or more")
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    threads = count or (int(asked) if asked.isdigit() and int(asked) > 0 else usable_cores())
+    threads = count or usable_threads()
     torch.set_num_threads(threads)
     return threads
 

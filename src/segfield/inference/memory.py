@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from segfield.crf.large_image import WHOLE_PIXELS, WHOLE_VALUES
 from segfield.inference.augmented import WindowLogits
 from segfield.inference.tiles import LINES_AT_ONCE, TilePlan
+from segfield.machine import memory
 
 # Bytes a pixel and class, and a pixel, that a dense CRF takes for as much of an image as it refines at once: photographs
 # take less, an image of pure noise, whose every pixel has lattice points of its own, more.
@@ -147,18 +147,11 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def available_bytes(device: torch.device | str = "cpu") -> int | None:
-    """Memory free on the device now, or None where the system does not say."""
+    """Memory free on the device now, limits of containers heeded; None where the system does not say."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123 (a kernel file, read line by line)
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        return None
+    return memory().free
 
 
 def in_words(count: float) -> str:

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from segfield.data.augment import Augmentation
 from segfield.data.dataset import Dataset
 from segfield.errors import DataError, SettingError
-from segfield.inference.devices import set_threads, usable_cores
+from segfield.inference.devices import set_threads
 from segfield.losses import CombinedLoss
+from segfield.machine import usable_threads
 from segfield.segmenter import Segmenter
 from segfield.training.batches import Batches, HeldBatches, Stream, TrainingItems, item_seed, should_hold
 from segfield.training.ema import RunningAverage
@@ -104,7 +105,7 @@ class Fit:
                 f"{train.describe()}\ntraining on {len(train)}, validating on {len(self.val)}", highlight=False,
                 soft_wrap=True,
             )  # fmt: skip
-        self.measured = measure(self.train, usable_cores())
+        self.measured = measure(self.train, usable_threads())
         self.val.show_like(self.train[0].image)
         check_validation(self.val)
         self.recipe = with_crop(recipe, self.measured)

@@ -16,7 +16,8 @@ from lightning_fabric.wrappers import _FabricModule
 from torch import nn
 
 from segfield.errors import SettingError
-from segfield.inference.devices import pick_device, usable_cores
+from segfield.inference.devices import pick_device
+from segfield.machine import usable_cores
 from segfield.training.recipe import Recipe
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from segfield.data.check.sample import BandStats, SampleFacts, examine
 from segfield.data.class_weights import enet_weights, median_frequency_weights
 from segfield.data.dataset import Dataset
 from segfield.errors import DataError
+from segfield.machine import usable_threads
 
 Tick = Callable[[int, int], None]  # samples done, samples in all
 
@@ -163,14 +163,14 @@ def check_dataset(
 
     Args:
         data: the name the report carries.
-        workers: threads; 0 for one a processor. Decoding releases Python's lock, so they do run at once.
+        workers: threads; 0 for one a usable core. Decoding releases Python's lock, so they do run at once.
         obstacle: why the data set cannot be opened with its own classes, if so; then only its files are judged.
         tick: called after every sample with (samples done, samples in all).
     """
     began = time.perf_counter()
     members, lost = membership(dataset)
     facts: list[SampleFacts | None] = [None] * len(members)
-    pool = ThreadPoolExecutor(workers if workers > 0 else processors())
+    pool = ThreadPoolExecutor(workers if workers > 0 else usable_threads())
     try:
         futures = {pool.submit(examine, part, i, splits): at for at, (part, i, splits) in enumerate(members)}
         for done, future in enumerate(as_completed(futures), start=1):
@@ -213,8 +213,3 @@ def membership(dataset: Dataset) -> tuple[list[Member], list[Problem]]:
     members: list[Member] = [(dataset, i, tuple(of_name[name])) for i, name in enumerate(dataset.names)]
     members += [(part, i, tuple(of_name[name])) for part, i, name in added]
     return members, lost
-
-
-def processors() -> int:
-    """Processors this process may use, at least one."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,7 +14,7 @@ import torch
 from segfield import exported
 from segfield.classes import ClassTable
 from segfield.crf.dense_crf import DenseCRF
-from segfield.errors import FileFormatError, SettingError
+from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.exported import ExportedSegmenter, agreement, export_segmenter, open_segmenter
 from segfield.models import build_classifier
 from segfield.segmenter import ClassifierSpec, Scaling, Segmenter
@@ -135,3 +135,27 @@ def test_another_program_needs_nothing_of_segfield(files: tuple[Path, Path], tmp
     assert (
         np.load(tmp_path / "labels.npy") == Segmenter.load(files[0], "cpu")(image, refine="off").labels
     ).mean() > 0.99
+
+
+def test_nan_in_an_exported_file_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    model = onnx.load(str(files[1]))
+    weight = next(each for each in model.graph.initializer if len(each.dims) == 4)
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values[0, 0, 0, 0] = np.nan
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    onnx.save(model, str(tmp_path / "spoilt.onnx"))
+    with pytest.raises(FileFormatError, match=rf"spoilt.onnx holds 1 weights .*{weight.name}"):
+        ExportedSegmenter.load(tmp_path / "spoilt.onnx")
+
+
+@pytest.mark.parametrize("by", ["segmenter", "exported file"])
+def test_nan_does_not_agree_with_nan(files: tuple[Path, Path], by: str) -> None:
+    """Both are class 0 to argmax, which was 100 % of labels as before."""
+    pytest.importorskip("onnxruntime")
+    ours, theirs = segmenter(), ExportedSegmenter.load(files[1], "onnxruntime")
+    if by == "segmenter":
+        with torch.no_grad():
+            ours.classifier.classify.bias.fill_(torch.nan)
+    theirs._run = lambda image: np.full((len(image), 3, *image.shape[2:]), np.nan, np.float32)
+    with pytest.raises((DataError, SettingError), match=r"scores are NaN|exported network gives NaN"):
+        agreement(ours, theirs, SIZES)

@@ -180,3 +180,37 @@ def test_calling_it_refines_unless_told_otherwise(three_classes: ClassTable) -> 
     assert plain(IMAGE).labels.any() and not segmenter(IMAGE).labels.any()
     assert np.array_equal(segmenter(IMAGE, refine="off").labels, plain(IMAGE).labels)
     assert not plain(IMAGE, refine=First()).labels.any()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, three_classes: ClassTable, value: float) -> None:
+    segmenter = _segmenter(three_classes)
+    with torch.no_grad():
+        segmenter.classifier.classify.weight[0] = value
+    path = segmenter.save(tmp_path / "diverged.safetensors")
+    with pytest.raises(
+        FileFormatError, match=r"diverged.safetensors holds 2 weights .*classify.weight.*--learning_rate"
+    ):
+        Segmenter.load(path, device="cpu")
+    with pytest.raises(DataError, match="scores are NaN or infinite"):
+        segmenter(IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("std", [60.0, 0.0, 50.0]),
+        ("std", [60.0, -1.0, 50.0]),
+        ("std", [60.0, 1e-320, 50.0]),
+        ("mean", [1.0, float("nan"), 1.0]),
+    ],
+)
+def test_a_scaling_that_divides_by_nothing_is_refused(
+    tmp_path: Path, three_classes: ClassTable, name: str, values: list[float]
+) -> None:
+    path = _segmenter(three_classes).save(tmp_path / "s.safetensors")
+    document = read_facts(path)
+    document["scaling"][name] = values
+    save_file(load_file(path), path, metadata={"segfield": json.dumps(document)})
+    with pytest.raises(FileFormatError, match=rf"s.safetensors scales images by a {name} of .* in band 1"):
+        Segmenter.load(path, device="cpu")

@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from segfield.classes import ClassTable
 from segfield.errors import FileFormatError, SegfieldError, SettingError
 from segfield.inference.export import export_onnx
+from segfield.inference.finite import finite
 from segfield.inference.int8 import quantise_onnx
 from segfield.inference.memory import NetworkBytes
 from segfield.inference.runtimes import Engine, Floats, Run, open_runtime
-from segfield.segmenter import KEY, BaseSegmenter, Segmenter, check_format, refiner_of
+from segfield.models.finite import check_finite, not_finite
+from segfield.segmenter import KEY, NO_NUMBERS, BaseSegmenter, Segmenter, check_format, check_scaling, refiner_of
 
 SUFFIX = ".onnx"
 
@@ -79,8 +81,9 @@ class ExportedSegmenter(BaseSegmenter):
             SettingError: if the engine, or the package onnx, is not there.
         """
         file = Path(path)
-        document = _document(file)
+        document = _document(file, weights=True)
         check_format(document, file)
+        check_scaling(document, file)
         try:
             name, run = open_runtime(file, engine, document.get("precision") == "int8")
             return cls(document, file, name, run)
@@ -178,14 +181,23 @@ class Agreement:
 def agreement(
     segmenter: Segmenter, exported: ExportedSegmenter, sizes: Sequence[tuple[int, int]] = ((128, 160), (97, 201))
 ) -> Agreement:
-    """Compare the two on images of smoothed noise in the range the segmenter was scaled for."""
+    """Compare the two on images of smoothed noise in the range the segmenter was scaled for.
+
+    Raises:
+        DataError, SettingError: if scores of the segmenter or of the exported file are NaN or infinite.
+    """
     generator = torch.Generator().manual_seed(0)
     mean, std = (torch.tensor(values)[:, None, None] for values in (segmenter.scaling.mean, segmenter.scaling.std))
     same, largest = 1.0, 0.0
     for height, width in sizes:
         coarse = torch.randn(1, segmenter.bands, height // 8 + 1, width // 8 + 1, generator=generator)
         image = mean + std * nn.functional.interpolate(coarse, (height, width), mode="bilinear")
-        ours, theirs = segmenter.window_logits(image).cpu(), exported.window_logits(image)
+        ours, theirs = finite(segmenter.window_logits)(image).cpu(), exported.window_logits(image)
+        if not_finite(theirs):
+            raise SettingError(
+                f"the exported network gives NaN or infinity, run by {exported.engine}, where the segmenter gives numbers; "
+                "predict with the segmenter file, and please report the network"
+            )
         same = min(same, float((ours.argmax(dim=1) == theirs.argmax(dim=1)).float().mean()))
         largest = max(largest, float((ours - theirs).abs().max()))
     return Agreement(same, largest, tuple(sizes), exported.engine)
@@ -214,7 +226,13 @@ def _first_line(error: Exception) -> str:
     return told[0][:200] if told else type(error).__name__
 
 
-def _document(file: Path) -> dict[str, Any]:
+def _document(file: Path, weights: bool = False) -> dict[str, Any]:
+    """What an exported file says of itself; where asked for, its weights are looked at too.
+
+    Raises:
+        FileFormatError: if it is missing, damaged, no exported segmenter, or a weight is NaN.
+        SettingError: if the package onnx is not there.
+    """
     if not file.is_file():
         raise FileFormatError(f"there is no file {file}; `segfield export RUN/segmenter.safetensors` writes one")
     try:
@@ -232,4 +250,8 @@ def _document(file: Path) -> dict[str, Any]:
             f"{file} is an ONNX file but not an exported segmenter (it lacks segfield's description); "
             "`segfield export RUN/segmenter.safetensors` writes one"
         )
+    if weights:
+        floats = [each for each in model.graph.initializer if each.data_type == onnx.TensorProto.FLOAT]
+        arrays = {each.name: torch.from_numpy(onnx.numpy_helper.to_array(each).copy()) for each in floats}
+        check_finite(arrays, str(file), NO_NUMBERS)
     return document

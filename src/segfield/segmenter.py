@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,11 +24,17 @@ from segfield.inference.memory import NetworkBytes, network_bytes
 from segfield.inference.views import Flips
 from segfield.models import build_classifier
 from segfield.models.classifier import Classifier
+from segfield.models.finite import check_finite
 from segfield.segmentation import Segmentation
 
 FORMAT_VERSION = 1
 KEY = "segfield"
 """Of the metadata in which a file tells what it is."""
+
+NO_NUMBERS = (
+    "its training diverged or the file was changed: train again at a lower --learning_rate, or take the original again"
+)
+"""What mends weights that are NaN."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +236,8 @@ class Segmenter(BaseSegmenter):
         file = Path(path)
         document, tensors = read_segmenter_file(file)
         check_format(document, file)
+        check_scaling(document, file)
+        check_finite(tensors, str(file), NO_NUMBERS)
         refiner = refiner_of(document, file)
         try:
             spec = ClassifierSpec(**document["classifier"])
@@ -263,6 +272,26 @@ def check_format(document: Mapping[str, Any], file: Path) -> None:
             f"{file} is a segmenter of format {document.get('format')} (written by segfield "
             f"{document.get('segfield')}), this segfield reads format {FORMAT_VERSION}; install the newer segfield"
         )
+
+
+def check_scaling(document: Mapping[str, Any], file: Path) -> None:
+    """Refuses an input scaling whose mean is no number, or whose std, as float32, is none above 0.
+
+    Raises:
+        FileFormatError: naming the value and its band.
+    """
+    scaling = document.get("scaling")
+    for name, least in (("mean", -np.inf), ("std", 0.0)):
+        try:
+            values = np.asarray(scaling[name], dtype=np.float32)  # type: ignore[index]
+        except (KeyError, TypeError, ValueError):
+            return  # not of this form at all, which is told where it is taken apart
+        for band, value in enumerate(values.ravel()):
+            if not (np.isfinite(value) and value > least):
+                raise FileFormatError(
+                    f"{file} scales images by a {name} of {scaling[name][band]} in band {band}, so that every score would be "  # type: ignore[index]
+                    "NaN or infinite; the file was changed, take the original again"
+                )
 
 
 def refiner_of(document: Mapping[str, Any], file: Path) -> Refiner | None:

@@ -178,3 +178,32 @@ def test_the_installed_solver_runs_or_says_why_not(ximgproc):
         assert "compiled without Eigen" in str(error)
     else:
         assert (found.argmax(axis=0) == labels).mean() > 0.95
+
+
+@pytest.mark.parametrize("refiner", [GuidedFilter(), DomainTransform(), FastBilateralSolver()])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_is_not_filtered(refiner, value):
+    probabilities = np.full((2, 4, 5), 0.5, np.float32)
+    probabilities[0, 1, 2] = value
+    with pytest.raises(DataError, match=r"NaN or infinite at 1 of 20 pixels .*row 1, column 2"):
+        refiner(np.zeros((3, 4, 5), np.uint8), probabilities=probabilities)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1e300, 1e-300, np.nan, np.inf, True, "8"])
+def test_settings_beyond_float32_are_refused(value):
+    with pytest.raises(SettingError, match=r"eps of guided_filter .*number above 0"):
+        GuidedFilter(eps=value)
+
+
+@pytest.mark.parametrize(
+    "refiner",
+    [
+        GuidedFilter(radius=3, eps=1e-6),
+        GuidedFilter(radius=3, eps=1e9),
+        DomainTransform(1e-6, 1e-6),
+        DomainTransform(1e9, 1e9),
+    ],
+)
+def test_settings_at_their_limits_give_probabilities(ximgproc, refiner):
+    image, probabilities, _ = two_halves(noise=0.1)
+    np.testing.assert_allclose(refiner(image, probabilities=probabilities).sum(axis=0), 1, atol=1e-5)

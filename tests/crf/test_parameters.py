@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segfield.crf.dense_crf import DenseCRF
-from segfield.crf.parameters import frozen_numbers, is_zero, widest
+from segfield.crf.parameters import LARGEST_BANDWIDTH, LARGEST_WEIGHT, frozen_numbers, is_zero, widest
 from segfield.errors import SettingError
 
 
@@ -38,7 +38,13 @@ from segfield.errors import SettingError
         ("epsilon", 1.0, "above 0 and below 1"),
         ("damping", 1.0, "at least 0 and below 1"),
         ("tolerance", -1e-3, "at least 0"),
-        ("image_range", 0, "above 0"),
+        ("image_range", 0, "above"),
+        ("image_range", 1e300, "below"),
+        ("gaussian_weight", 1e300, "infinite in float32"),
+        ("bilateral_weight", (1.0, -1e40), "infinite in float32"),
+        ("compatibility", ((0.0, 1e300), (1.0, 0.0)), "infinite in float32"),
+        ("gaussian_sxy", 1e300, "or less"),
+        ("bilateral_srgb", (1.0, 1e9), "or less"),
         ("tile", 8, "at least 16"),
         ("compatibility", ((1.0, 0.0),), "square table"),
         ("compatibility", ((1.0, 0.0), (0.0, math.inf)), "square table"),
@@ -73,3 +79,16 @@ def test_weights_that_turn_a_kernel_off() -> None:
 def test_the_widest_bandwidth() -> None:
     assert widest(3.0, (2.0, 67.0), None) == 67.0
     assert widest(None, None) == 0.0
+
+
+@pytest.mark.parametrize("accuracy", ["fast", "fine", "exact"])
+def test_the_largest_parameters_give_probabilities(accuracy: str) -> None:
+    """What is allowed is enough: at the limits, and with no row sums divided out, every result is a probability."""
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 256, (3, 18, 20), dtype=np.uint8)
+    probabilities = generator.dirichlet((1.0, 1.0), (18, 20)).transpose(2, 0, 1).astype(np.float32)
+    table = ((-LARGEST_WEIGHT, 0.0), (0.0, -LARGEST_WEIGHT))
+    weights = {"gaussian_weight": LARGEST_WEIGHT, "bilateral_weight": -LARGEST_WEIGHT, "compatibility": table}
+    widths = {"bilateral_sxy": LARGEST_BANDWIDTH, "bilateral_srgb": LARGEST_BANDWIDTH}
+    refined = DenseCRF(accuracy=accuracy, normalization="none", **weights, **widths)(image, probabilities=probabilities)  # type: ignore[arg-type]
+    np.testing.assert_allclose(refined.sum(axis=0), 1, atol=1e-5)

@@ -12,6 +12,7 @@ from segfield.crf.edge_aware import DomainTransform, GuidedFilter
 from segfield.crf.presets import PRESETS
 from segfield.crf.refiner import REFINERS, build_refiner, chosen_refiner, describe_refiner, named_refiner, refined
 from segfield.errors import DataError, SettingError
+from tests.inference.networks import Confident
 
 
 @pytest.mark.parametrize("name", REFINERS)
@@ -116,3 +117,26 @@ def test_it_is_given_contiguous_float32():
     grey = np.broadcast_to(np.arange(20, dtype=np.uint8).reshape(1, 4, 5), (3, 4, 5))
     found = refined(Looking(), grey, np.full((5, 4, 2), 0.5, np.float16).T)
     assert found.dtype == np.float32 and (found == 0.5).all()
+
+
+def test_nan_of_a_refiner_names_its_settings():
+    """NaN has no largest class; argmax would call it class 0."""
+
+    class Overflows(Confident):
+        def __call__(self, image, *, probabilities):
+            found = probabilities.copy()
+            found[:, 1, 2] = np.nan
+            return found
+
+    image, probabilities = np.zeros((3, 4, 5), np.uint8), np.full((2, 4, 5), 0.5, np.float32)
+    with pytest.raises(SettingError, match=r"NaN .* at 1 of 20 pixels.*confident favoured=1.*--refine off"):
+        refined(Overflows(), image, probabilities)
+
+
+def test_nan_is_not_given_to_a_refiner():
+    probabilities = np.full((2, 4, 5), 0.5, np.float32)
+    probabilities[1, 2, 3] = np.inf
+    refiner = Confident()
+    with pytest.raises(DataError, match=r"infinite at 1 of 20 pixels .*row 2, column 3"):
+        refined(refiner, np.zeros((3, 4, 5), np.uint8), probabilities)
+    assert not refiner.calls

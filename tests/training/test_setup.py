@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from segfield.classes import ClassTable
 from segfield.data.augmentation import AugmentationConfig
 from segfield.data.cache import CachedDataset
 from segfield.data.dataset import Dataset, Sample
-from segfield.errors import DataError, SettingError
+from segfield.errors import DataError, FileFormatError, SettingError
+from segfield.models import build_classifier
+from segfield.segmenter import ClassifierSpec, Scaling, Segmenter
 from segfield.training.recipe import Recipe
 from segfield.training.setup import (
     build_network,
@@ -21,6 +25,7 @@ from segfield.training.setup import (
     check_validation,
     measure,
     open_splits,
+    start_from,
     with_crop,
 )  # fmt: skip
 
@@ -165,3 +170,14 @@ def test_refusals() -> None:
         cached(Given(), RECIPE)
     with pytest.raises(SettingError, match="batch_size 1"):
         check_batch_norm(dataclasses.replace(RECIPE, batch_size=1, model="deeplabv3plus:resnet18"), 5)
+
+
+def test_a_start_with_nan_is_refused(tmp_path: Path) -> None:
+    classes = ClassTable(("a", "b"))
+    spec = ClassifierSpec("unet_padded", 3, 2, {"width": 2, "levels": 2})
+    network = build_classifier(spec.name, 3, 2, options=spec.options)
+    with torch.no_grad():
+        network.classify.bias.fill_(torch.nan)
+    path = Segmenter(network, spec, classes, Scaling((0.0,) * 3, (1.0,) * 3)).save(tmp_path / "s.safetensors")
+    with pytest.raises(FileFormatError, match=r"s.safetensors holds 2 weights .*classify.bias"):
+        start_from(build_classifier(spec.name, 3, 2, options=spec.options), str(path))

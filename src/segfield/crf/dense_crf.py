@@ -106,7 +106,7 @@ class DenseCRF:
         check_number("damping", self.damping, 0, 1)
         check_number("tolerance", self.tolerance, 0)
         if self.image_range is not None:
-            check_number("image_range", self.image_range, 0, excluded=True)
+            check_number("image_range", self.image_range, 1e-30, 1e30, excluded=True)
         if self.tile is not None:
             check_count("tile", self.tile, 16)
 

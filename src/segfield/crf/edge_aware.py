@@ -14,10 +14,12 @@ import numpy as np
 
 from segfield.classes import Array
 from segfield.crf.image_range import in_byte_units, white_value
+from segfield.crf.unary import check_logits
 from segfield.errors import DataError, SettingError, did_you_mean
 
 Filter = TypeVar("Filter", bound="_EdgeAware")
 _AT_ONCE = 4  # channels the domain transform takes
+_LEAST, _LARGEST = 1e-6, 1e9  # what OpenCV's float32 squares and divides without overflow
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,10 @@ class _EdgeAware:
             if value is None and field.name == "image_range":
                 continue
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not (number and np.isfinite(value) and value > 0):
-                raise SettingError(f"{field.name} of {self.name} is {value}; give a number above 0")
+            if not (number and _LEAST <= value <= _LARGEST):
+                raise SettingError(
+                    f"{field.name} of {self.name} is {value}; give a number above 0, from {_LEAST:g} to {_LARGEST:g}"
+                )
 
     def as_dict(self) -> dict[str, Any]:
         """Name and parameters; `from_dict` takes them back."""
@@ -171,6 +175,7 @@ def _guide(image: Array, probabilities: Array, most_bands: int, filter_: _EdgeAw
             f"image {image.shape} and probabilities {probabilities.shape} do not fit; "
             "give (C, H, W) and (K, H, W) of one size"
         )
+    check_logits(probabilities, "probabilities")
     if len(image) > most_bands:
         raise DataError(
             f"{filter_.name} takes images of up to {most_bands} bands, this one has {len(image)}; "

@@ -23,6 +23,13 @@ Weight = Number | Table
 LEAST_BANDWIDTH = 0.001  # features beyond this are too large for float32 to tell neighbours apart
 
 
+LARGEST_BANDWIDTH = (
+    1e6  # in pixels or units of 0..255: beyond it everything is near, and tables of a kernel's width grow with it
+)
+
+LARGEST_WEIGHT = 1e12  # products of a weight, a compatibility and a sum over 10⁹ pixels are finite in float32 still
+
+
 def frozen_numbers(value: Any) -> Any:
     """Lists and arrays, however nested, as tuples, so that parameters compare, hash and go to JSON."""
     if hasattr(value, "tolist"):
@@ -42,6 +49,10 @@ def check_bandwidth(name: str, value: Any, unit: str, *, optional: bool = False)
             raise SettingError(
                 f"{name} is {value!r} {unit}, too narrow to connect any pixels; use {LEAST_BANDWIDTH} or more{off}"
             )
+        if entry > LARGEST_BANDWIDTH:
+            raise SettingError(
+                f"{name} is {value!r} {unit}; use {LARGEST_BANDWIDTH:g} or less, which reaches everything{off}"
+            )
 
 
 def check_axes(name: str, value: Any) -> None:
@@ -57,6 +68,7 @@ def check_weight(name: str, value: Any) -> None:
             f"{name} is {_shortened(value)}; give a number, one a class, or a table (K, K): row l tells what class l "
             "receives from every class; 0 leaves the kernel out"
         )
+    _check_size(name, value)
 
 
 def check_compatibility(value: Any) -> None:
@@ -65,6 +77,16 @@ def check_compatibility(value: Any) -> None:
         raise SettingError(
             "compatibility must be a square table of numbers, one row and one column a class: entry (a, b) is added to "
             "the energy of class a where a neighbour has class b; None rewards the same class (Potts)"
+        )
+    if value is not None:
+        _check_size("compatibility", value)
+
+
+def _check_size(name: str, value: Any) -> None:
+    largest = float(np.abs(np.asarray(value, dtype=np.float64)).max(initial=0))
+    if largest > LARGEST_WEIGHT:
+        raise SettingError(
+            f"{name} goes to {largest:g}, whose energies are infinite in float32; give {LARGEST_WEIGHT:g} or less"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from segfield.classes import Array
 from segfield.crf.edge_aware import DomainTransform, FastBilateralSolver, GuidedFilter
+from segfield.crf.unary import check_logits
 from segfield.data.files import unreadable
 from segfield.errors import SegfieldError, SettingError, did_you_mean
 
@@ -145,14 +146,22 @@ def refined(refiner: Refiner, image: Array, probabilities: Array) -> Array:
         (K, H, W) float32.
 
     Raises:
-        SettingError: if the refiner gives another shape.
-        DataError: as the refiner does.
+        SettingError: if the refiner gives another shape, or NaN.
+        DataError: if the probabilities hold NaN; and as the refiner does.
     """
     given = np.ascontiguousarray(probabilities, dtype=np.float32)
+    check_logits(given, "probabilities")
     found = np.asarray(refiner(np.ascontiguousarray(image), probabilities=given))
     if found.shape != given.shape:
         raise SettingError(
             f"the refiner {type(refiner).__name__} gave an array of {found.shape} where probabilities "
             f"{given.shape} were given; mend it, or refine with dense_crf"
         )
-    return found.astype(np.float32, copy=False)
+    found = found.astype(np.float32, copy=False)
+    if not np.isfinite(found.sum(dtype=np.float64)):
+        bad = int((~np.isfinite(found)).any(axis=0).sum())
+        raise SettingError(
+            f"the refiner made NaN or infinity of sound probabilities at {bad:,} of {found[0].size:,} pixels; its settings are "
+            f"out of range ({describe_refiner(refiner)}): give others, or --refine off"
+        )
+    return found

@@ -14,6 +14,7 @@ from segfield.crf.refiner import Refiner
 from segfield.data.images import fit_bands
 from segfield.errors import SettingError
 from segfield.inference.augmented import augmented_probabilities, check_flips, check_scales
+from segfield.inference.finite import finite
 from segfield.inference.image import is_out_of_memory, predict_image
 from segfield.inference.smoothing import FlowSmoother
 from segfield.inference.tiles import TiledSegmenter
@@ -61,7 +62,7 @@ class FramePredictor:
         """(C, H, W) uint8 → (H, W) ids.
 
         Raises:
-            DataError: if the bands do not fit.
+            DataError: if the bands do not fit, or scores are NaN or infinite.
             SettingError: if the frame does not fit into memory.
         """
         began = time.perf_counter()
@@ -92,7 +93,7 @@ class FramePredictor:
         if self._by_image:
             return torch.from_numpy(self._predicted(image, name).probabilities).float()
         frame = torch.from_numpy(fit_bands(image, self.segmenter.bands, name))[None].to(self.segmenter.device).float()
-        window_logits = self.segmenter.window_logits
+        window_logits = finite(self.segmenter.window_logits)
         if self.smoother is None and self._flips == "none" and self._scales == (1.0,):
             return window_logits(frame)[0]  # softmax keeps the order
         return augmented_probabilities(window_logits, frame, self._flips, self._scales)[0]

@@ -53,7 +53,7 @@ def predict_image(
         on_lines: called with (lines finished, lines in all).
 
     Raises:
-        DataError: if the image's bands do not fit, or it holds NaN.
+        DataError: if the image's bands do not fit, or it or the network's scores hold NaN.
         SettingError: if a setting is out of range, or a tile does not fit into memory.
     """
     refiner = chosen_refiner(refine, segmenter.refiner)

@@ -23,6 +23,7 @@ from segfield.crf.refiner import Refiner
 from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.inference.augmented import WindowLogits, augmented_probabilities, check_scales
 from segfield.inference.devices import return_freed_memory
+from segfield.inference.finite import finite
 from segfield.inference.views import Flips
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def predict_tiled(
 
     Raises:
         SettingError: if a setting is out of range.
-        DataError: if image and plan differ in size, or the image holds NaN or infinity.
+        DataError: if image and plan differ in size, or the image or a score holds NaN or infinity.
         FileFormatError: if the scores are not (B, K, h, w).
     """
     if blend not in ("probabilities", "logits"):
@@ -216,7 +217,7 @@ def predict_tiled(
     check_scales(scales)
     if image.ndim != 3 or image.shape[1:] != (plan.height, plan.width):
         raise DataError(f"the plan is for an image (C, {plan.height}, {plan.width}); found {image.shape}")
-    scores_of = _scores(window_logits, blend, flips, scales)
+    scores_of = _scores(finite(window_logits), blend, flips, scales)
     across = [torch.from_numpy(weight).to(device) for weight in blend_weights(plan.columns, plan.margin)]
     down = [torch.from_numpy(weight).to(device) for weight in blend_weights(plan.rows, plan.margin)]
     with torch.inference_mode():

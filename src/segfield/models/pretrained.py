@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from segfield.errors import FileFormatError, SettingError
+from segfield.models.finite import check_finite
 
 FROM_HUB = "imagenet"
 
@@ -64,7 +65,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         SettingError: if the file is missing or is a pickle.
-        FileFormatError: if it is damaged.
+        FileFormatError: if it is damaged, or holds NaN.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -80,11 +81,12 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         )
     try:
         tensors: dict[str, Tensor] = load_file(path)
-        return tensors
     except (SafetensorError, OSError) as error:
         raise FileFormatError(
             f"{path} is not a whole safetensors file ({first_line(error)}); fetch it again"
         ) from error
+    check_finite(tensors, str(path), "fetch it again, or give --weights none")
+    return tensors
 
 
 @contextlib.contextmanager

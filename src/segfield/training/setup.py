@@ -21,7 +21,8 @@ from segfield.losses import CombinedLoss, build_loss
 from segfield.losses.class_weights import ClassCounts, class_weights, count_classes
 from segfield.models import build_classifier, takes_pretrained
 from segfield.models.classifier import Classifier
-from segfield.segmenter import ClassifierSpec, Scaling, read_segmenter_file
+from segfield.models.finite import check_finite
+from segfield.segmenter import NO_NUMBERS, ClassifierSpec, Scaling, check_scaling, read_segmenter_file
 from segfield.training.data_changes import checksum
 from segfield.training.recipe import Recipe, memory_bytes
 
@@ -191,10 +192,12 @@ def start_from(classifier: Classifier, start: str, console: Console | None = Non
 
     Raises:
         SettingError: if there is no such file, or none of its weights fits.
-        FileFormatError: if it is damaged or no segmenter.
+        FileFormatError: if it is damaged, no segmenter, or holds NaN.
     """
     file = Path(start) / "segmenter.safetensors" if Path(start).is_dir() else Path(start)
     document, tensors = read_segmenter_file(file)
+    check_scaling(document, file)
+    check_finite(tensors, str(file), NO_NUMBERS)
     classifier.start_from(tensors)
     own = classifier.state_dict()
     same = sum(key in tensors and torch.equal(value, tensors[key]) for key, value in own.items())

@@ -37,6 +37,8 @@ def test_compat_of_another_shape(compat: object) -> None:
         reward(compat, 2)
     with pytest.raises(ValueError, match="NaN"):
         reward([1.0, np.nan], 2)
+    with pytest.raises(ValueError, match="overflow"):
+        reward(1e300, 2)
 
 
 def test_errors_are_of_both_families() -> None:

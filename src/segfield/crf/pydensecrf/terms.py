@@ -13,6 +13,7 @@ import numpy as np
 from segfield.classes import Array
 from segfield.crf.filters.filter import Filter, Normalization, Normalized
 from segfield.crf.mean_field import Kernel
+from segfield.crf.parameters import LARGEST_WEIGHT
 from segfield.errors import DataError
 
 
@@ -109,11 +110,14 @@ def reward(compat: Any, labels: int) -> Array:
 
     A number rewards the same label. A vector or a matrix is a penalty, as it stands; a matrix is made symmetric.
     """
-    found = np.asarray(compat, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is infinite then, is refused below
+        found = np.asarray(compat, dtype=np.float32)
     if found.shape not in ((), (labels,), (labels, labels)):
         raise ModelError(f"compat has shape {found.shape}, expected a number, ({labels},) or ({labels}, {labels})")
-    if not np.isfinite(found).all():
-        raise ModelError("compat holds NaN or infinite values; give finite ones")
+    if not (np.abs(found) <= LARGEST_WEIGHT).all():
+        raise ModelError(
+            f"compat holds NaN or infinite values, or such beyond {LARGEST_WEIGHT:g}, which overflow; give smaller ones"
+        )
     if found.ndim == 0:
         return found
     return -found if found.ndim == 1 else -(found + found.T) / 2

@@ -86,7 +86,7 @@ def test_what_cannot_be_used_is_said_in_a_sentence(files: tuple[Path, Path], tmp
     (tmp_path / "half.onnx").write_bytes(files[1].read_bytes()[:1000])
     with pytest.raises(FileFormatError, match="cut short"):
         open_segmenter(tmp_path / "half.onnx")
-    with pytest.raises(FileFormatError, match=r"only predicts; give the segmenter\.safetensors"):
+    with pytest.raises(FileFormatError, match=r"only predicts.*segmenter\.safetensors"):
         Segmenter.load(files[1])
     with pytest.raises(SettingError, match="runs on the CPU"):
         open_segmenter(files[1], "cuda")
@@ -111,9 +111,7 @@ def test_a_network_that_cannot_be_exported_is_said_in_a_sentence(
         raise ValueError("\x1b[96mno counterpart of mod\x1b[0m\nmany lines more")
 
     monkeypatch.setattr(exported, "export_onnx", failing)
-    with pytest.raises(
-        SettingError, match="'unet_padded' cannot be exported \\(no counterpart of mod\\); predict with"
-    ):
+    with pytest.raises(SettingError, match=r"'unet_padded' .*no counterpart of mod.*predict with"):
         export_segmenter(segmenter(), tmp_path / "none.onnx")
 
 

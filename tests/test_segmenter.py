@@ -81,7 +81,7 @@ def test_a_wrong_number_of_bands_is_said(three_classes: ClassTable) -> None:
 
 def test_classes_and_network_must_agree(three_classes: ClassTable) -> None:
     segmenter = _segmenter(three_classes)
-    with pytest.raises(DataError, match="3 classes but the class table has 2"):
+    with pytest.raises(DataError, match=r"3 classes.*class table has 2"):
         Segmenter(segmenter.classifier, segmenter.spec, ClassTable(("a", "b")), segmenter.scaling)
 
 
@@ -161,7 +161,7 @@ def test_a_file_older_than_refiners_still_loads(tmp_path: Path, three_classes: C
 def test_a_refiner_that_cannot_be_made_is_told(tmp_path: Path, three_classes: ClassTable, described: object) -> None:
     path = _segmenter(three_classes).save(tmp_path / "s.safetensors")
     save_file(load_file(path), path, metadata={"segfield": json.dumps({**read_facts(path), "refiner": described})})
-    with pytest.raises(FileFormatError, match=r"s\.safetensors carries a refiner that cannot be made .*newer segfield"):
+    with pytest.raises(FileFormatError, match=r"s\.safetensors.*refiner.*newer segfield"):
         Segmenter.load(path, device="cpu")
 
 

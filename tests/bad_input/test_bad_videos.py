@@ -15,6 +15,7 @@ import pytest
 from tests.bad_input.conftest import CommandLine
 from tests.bad_input.folders import picture
 from tests.data.films import pictures, write_film, write_sound
+from tests.told import says
 
 pytest.importorskip("av")
 
@@ -25,13 +26,13 @@ def _cut(file: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "text": (lambda file: file.write_text("<html>404</html>" * 20), "cannot be read as a video"),
-    "empty": (lambda file: file.write_bytes(b""), "the video file is empty (0 bytes); copy it again"),
-    "sound alone": (write_sound, "holds sound but no pictures; give the video itself"),
+    "text": (lambda file: file.write_text("<html>404</html>" * 20), "cannot be read"),
+    "empty": (lambda file: file.write_bytes(b""), "empty … copy it again"),
+    "sound alone": (write_sound, "sound … no pictures … give the video"),
     "truncated": (_cut, "cut short"),
     "without its index": (
         lambda file: file.write_bytes(_film(file)[:1500]),
-        "cut short or something else; copy it again",
+        "cut short … copy it again",
     ),
 }
 
@@ -52,8 +53,8 @@ def test_a_broken_video_is_named_with_its_mend(
     spoil(bad)
     told = segfield("predict", segmenter, films, "--out", out, "--device", "cpu")
     assert told.status == 2
-    assert sentence in told.err and str(bad) in told.err
-    assert "1 of 3 files could not be predicted" in told.err.splitlines()[-1]
+    assert says(sentence, told.err) and str(bad) in told.err
+    assert "1 of 3 files" in told.err.splitlines()[-1]
     assert sorted(file.name for file in (out / "overlay").iterdir()) == ["good.mp4", "photo.jpg"]
     write_film(bad, pictures(4))
     segfield.works("predict", segmenter, films, "--out", out, "--device", "cpu")
@@ -67,7 +68,7 @@ def test_without_pyav_images_are_done_and_videos_named(
     clip = write_film(films / "clip.mp4", pictures(3))
     monkeypatch.setitem(sys.modules, "av", None)
     said = segfield.refuses("predict", segmenter, clip, "--out", out, "--device", "cpu")
-    assert "clip.mp4 is a video, and PyAV" in said and "pip install segfield[video]" in said
+    assert says("clip.mp4 … PyAV", said) and "pip install segfield[video]" in said
     assert not out.exists()
     picture(0).save(films / "photo.png")
     told = segfield("predict", segmenter, films, "--out", out, "--device", "cpu")
@@ -112,7 +113,7 @@ def test_a_disk_full_in_the_middle_of_a_video(
     words = ("predict", segmenter, clip, "--out", disk / "out", "--device", "cpu", "--save", "ids")
     told = segfield(*words)
     assert told.status == 2
-    assert "could not be written: No space left on device; free some space" in told.err.splitlines()[-1]
+    assert says("No space left … free some space", told.err.splitlines()[-1])
     assert not list(disk.rglob("*.tmp")) and not list(disk.rglob("*.png"))
     small_disk("8m")
     segfield.works(*words)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.bad_input.conftest import CommandLine
 from tests.bad_input.folders import NETWORK, QUICK, contents, picture, truth, write_folder, write_mask
+from tests.told import says
 
 
 def _start(*words: object) -> subprocess.Popen[str]:
@@ -101,7 +102,7 @@ def test_a_disk_full_in_training(
     disk = small_disk(size)
     words = ("train", data, "--out", disk / "run", *NETWORK)
     said = segfield.refuses(*words)
-    assert "could not be written: No space left on device; free some space there or choose another folder" in said
+    assert says("No space left … free some space … another folder", said)
     before = contents(disk / "run")
     assert not [name for name in before if name.endswith(".tmp")]
     small_disk("4m")
@@ -118,8 +119,8 @@ def test_a_disk_full_in_prediction(
     told = segfield(*words)
     assert told.status == 2
     sentence = told.err.splitlines()[-1]
-    assert "could not be written: No space left on device; free some space" in sentence
-    assert "1 of 4 images are complete in" in sentence
+    assert says("No space left … free some space", sentence)
+    assert says("1 of 4 images … complete", sentence)
     before = contents(disk)
     assert not [name for name in before if name.endswith(".tmp")]
     small_disk("4m")
@@ -137,9 +138,9 @@ def test_a_disk_full_in_evaluation_and_check(
     evaluate = ("evaluate", segmenter, data, "--out", disk / "scores", *QUICK)
     check = ("check", data, "--out", disk / "check.html")
     told = segfield(*evaluate)
-    assert told.status == 2 and "No space left on device; free some space" in told.err
+    assert told.status == 2 and says("No space left … free some space", told.err)
     assert "pixel accuracy" in told.out  # the work of hours is shown before it is written
-    assert "check.html could not be written: No space left on device" in segfield.refuses(*check)
+    assert says("check.html … No space left", segfield.refuses(*check))
     assert contents(disk) == {"mine.txt": b"earlier"}
     small_disk("4m")
     segfield.works(*evaluate)

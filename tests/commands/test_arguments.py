@@ -98,12 +98,12 @@ def test_a_switch_may_stand_alone(words, flips):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["d", "--rte", "1"], "there is no option --rte; did you mean --rate?"),
-        (["d", "--rate", "fast"], "rate is fast; a number is expected"),
-        (["d", "--size", "3,4"], r"size is 3,4; a list such as \[0.5, 2\] is expected"),
-        (["d", "--options", "{width"], r"options is {width; settings such as {width: 32} is expected"),
-        (["d", "--kind", "cosin"], "kind is cosin; did you mean cosine?"),
-        (["d", "e"], "'e' is one word too many"),
+        (["d", "--rte", "1"], "--rte.*mean --rate"),
+        (["d", "--rate", "fast"], "rate is fast.*number"),
+        (["d", "--size", "3,4"], r"size is 3,4.*\[0\.5, 2\]"),
+        (["d", "--options", "{width"], r"options is \{width.*\{width: 32\}"),
+        (["d", "--kind", "cosin"], "kind is cosin.*mean cosine"),
+        (["d", "e"], "'e' is one word"),
     ],
 )
 def test_words_that_do_not_fit_are_told_in_a_sentence(words, sentence):
@@ -156,7 +156,7 @@ def test_no_parameter_that_must_be_named_may():
         """
         return name
 
-    with pytest.raises(SettingError, match="'y' is one word too many"):
+    with pytest.raises(SettingError, match="'y' is one word"):
         call_with_words("quiet", quiet, ["y"])
 
 

@@ -27,6 +27,7 @@ from segfield.evaluation.bootstrap import bootstrap_difference
 from segfield.evaluation.scores import mean_iou_from_tally
 from tests.commands.in_process import run_in_process
 from tests.evaluation.test_report import Balance
+from tests.told import says
 
 DATA = "scenes:count=15,size=32x48"
 SMALL = {
@@ -129,7 +130,7 @@ def test_what_fails_has_its_sentence_and_the_others_go_on(compared: Any) -> None
     out, status, printed = compared
     assert status == 2
     reasons = {failed["reason"] for row in _told(out)["rows"] for failed in row["failures"]}
-    assert len(reasons) == 1 and "there is no option 'widht'; did you mean width?" in reasons.pop()
+    assert len(reasons) == 1 and says("'widht' … width?", reasons.pop())
     assert sum(line.startswith("broken, seed 1 failed: model 'unet_padded'") for line in printed) == 2
     best = _told(out)["rows"][0]["recipe"]
     assert printed[-1].startswith(f"2 of 6 runs failed (named above); {best} is first with mIoU ")
@@ -149,7 +150,7 @@ def test_the_page_holds_all_and_asks_for_nothing_outside(compared: Any) -> None:
     assert all(address.startswith(("#", "data:")) for address in parser.addresses)
     for row in _told(out)["rows"][:2]:
         assert row["recipe"] in page and f"<strong>{100 * row['mean_iou']:.2f}</strong>" in page
-    assert "options.width" in page and "epochs 2" in page and "weights were chosen on the split" in page
+    assert "options.width" in page and "epochs 2" in page and "chosen on the split" in page
     assert page.count('src="data:image/') == 2 * 6  # two images; image, truth, and prediction and errors of both
 
 
@@ -163,7 +164,7 @@ def test_finished_runs_are_not_repeated(compared: Any, here: None, tmp_path: Pat
     assert main(words(out, *files)) == 0
     assert {file: file.stat().st_mtime_ns for file in out.rglob("resume.safetensors")} == before
     printed = capsys.readouterr().out
-    assert "3 of 4 runs are finished already" in printed and "run 4 of 4: wide, seed 1" in printed
+    assert "3 of 4 runs" in printed and "run 4 of 4: wide, seed 1" in printed
     assert (out / "measured" / "wide-seed1" / "val.json").is_file()
 
 
@@ -172,18 +173,18 @@ def test_seeds_are_added_and_none_is_dropped(compared: Any, here: None, tmp_path
     shutil.copytree(compared[0], out)
     (narrow,) = recipes(tmp_path / "recipes", "narrow")
     assert main(words(out, narrow)) == 2
-    assert "also holds wide-seed0, wide-seed1; name all its recipes and seeds" in capsys.readouterr().err
+    assert says("wide-seed0, wide-seed1 … name all", capsys.readouterr().err)
     shutil.rmtree(out / "runs" / "wide-seed0")
     shutil.rmtree(out / "runs" / "wide-seed1")
     assert main(words(out, narrow, seeds=3)) == 0
     assert [run["seed"] for run in _told(out)["rows"][0]["runs"]] == [0, 1, 2]
-    assert "2 of 3 runs are finished already" in capsys.readouterr().out
+    assert "2 of 3 runs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("changed", "recipe", "told"),
     [
-        ({"epochs": 3}, {}, "narrow-seed0 holds a run with other settings (epochs 2 → 3)"),
+        ({"epochs": 3}, {}, "narrow-seed0 … other settings (epochs 2 → 3)"),
         ({"data": "scenes:count=16,size=32x48"}, {}, "other settings (data"),
         ({}, {"learning_rate": 0.5}, "other settings (learning_rate 0.02 → 0.5)"),
     ],
@@ -194,7 +195,7 @@ def test_changed_settings_are_refused(
     files = recipes(tmp_path / "recipes", "narrow", "wide", **recipe)
     before = (compared[0] / "comparison.json").read_bytes()
     assert main(words(compared[0], *files, **changed)) == 2
-    assert told in capsys.readouterr().err
+    assert says(told, capsys.readouterr().err)
     assert (compared[0] / "comparison.json").read_bytes() == before
 
 
@@ -217,26 +218,26 @@ def test_another_split_is_another_page(compared: Any, here: None, tmp_path: Path
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"split": "tset"}, "there is no split 'tset'; did you mean test?"),
-        ({"val_split": "dev"}, "there is no split 'dev'"),
+        ({"split": "tset"}, "split 'tset' … test?"),
+        ({"val_split": "dev"}, "split 'dev'"),
         ({"pictures": -1}, "pictures is -1"),
         ({"device": "gpu"}, "device 'gpu' is unknown"),
-        ({"epochs": "null"}, "the budget that every run gets is not given"),
+        ({"epochs": "null"}, "budget … not given"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_made(
     changed: dict[str, Any], told: str, tmp_path: Path, capsys: Any
 ) -> None:
     assert main(words(tmp_path / "out", *recipes(tmp_path / "r", "narrow"), **changed)) == 2
-    assert told in capsys.readouterr().err
+    assert says(told, capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "changed", "told"),
     [
-        ("broken", {}, "every run failed; the first one, broken: model 'unet_padded' does not take the options"),
-        ("wide", {"learning_rate": 1000, "optimiser": "sgd"}, "the first one, wide: the loss became"),
+        ("broken", {}, "broken: model 'unet_padded' … options"),
+        ("wide", {"learning_rate": 1000, "optimiser": "sgd"}, "wide: the loss became"),
     ],
 )
 def test_when_all_fail_the_reason_is_told(
@@ -244,7 +245,7 @@ def test_when_all_fail_the_reason_is_told(
 ) -> None:
     assert main(words(tmp_path / "out", *recipes(tmp_path / "r", name, **changed), seeds=1, epochs=3)) == 2
     printed = capsys.readouterr()
-    assert told in printed.err
+    assert says(told, printed.err)
     assert f"{name}, seed 0 failed: " in printed.out
     assert not (tmp_path / "out" / "comparison.html").exists()
 
@@ -253,7 +254,7 @@ def test_scoring_a_run_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(
         yaml.safe_dump({**SMALL, "data": DATA, "out": str(tmp_path / "run"), "device": "cpu"})
     )
-    with pytest.raises(sf.SegfieldError, match="there is no segmenter file"):
+    with pytest.raises(sf.SegfieldError, match="no segmenter file"):
         score_run(tmp_path, "val")
 
 
@@ -275,10 +276,8 @@ def test_a_refiner_is_part_of_what_is_compared(compared: Any, here: None, tmp_pa
     assert rows["wide"]["mean_iou"] != pytest.approx(before["wide"], abs=1e-5)
     assert statistics.fmean(run["unrefined"] for run in rows["wide"]["runs"]) == pytest.approx(before["wide"])
     assert rows["narrow"]["mean_iou"] == before["narrow"] and "narrow" not in _told(out)["facts"]["remark"]
-    assert (
-        f"wide is scored with the refiner of its segmenter file; without it, its mIoU is {100 * before['wide']:.2f}"
-        in (out / "comparison.html").read_text()
-    )
+    keys = f"wide … refiner … without it … mIoU is {100 * before['wide']:.2f}"
+    assert says(keys, (out / "comparison.html").read_text())
 
 
 @pytest.mark.thorough

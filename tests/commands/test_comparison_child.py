@@ -63,9 +63,9 @@ def test_it_trains_notes_its_memory_and_scores(tmp_path: Path) -> None:
 def test_what_cannot_be_scored_is_a_sentence_and_a_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = measured(tmp_path)
     assert run_words(["score", str(place), "val"]) == 2
-    assert "there is no segmenter file" in capsys.readouterr().err
+    assert "no segmenter file" in capsys.readouterr().err
     assert run_words(["score", str(place), "nowhere"]) == 2
-    assert "there is no split 'nowhere'" in capsys.readouterr().err
+    assert "split 'nowhere'" in capsys.readouterr().err
 
 
 def test_a_run_that_cannot_be_trained_is_a_sentence_and_a_status(

@@ -50,7 +50,7 @@ def test_the_budget_takes_the_place_of_the_recipes_own(own: dict[str, Any], tmp_
 
 @pytest.mark.parametrize(
     ("budget", "told"),
-    [({}, "is not given; give one of --time 20m"), ({"time": "1m", "epochs": 2}, "is time and epochs; give one")],
+    [({}, "not given.*--time 20m"), ({"time": "1m", "epochs": 2}, "time and epochs.*give one")],
 )
 def test_one_budget_must_be_given(budget: dict[str, Any], told: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=told):
@@ -61,10 +61,10 @@ def test_recipes_agree_about_the_data_or_it_is_given(tmp_path: Path) -> None:
     same = write(tmp_path, a={"data": "x", "val_split": "dev"}, b={"data": "x", "val_split": "dev"})
     assert {(e.recipe.data, e.recipe.val_split) for e in read(same, data=None)} == {("x", "dev")}
     other = write(tmp_path / "other", a={"data": "x"}, b={"data": "y"})
-    with pytest.raises(SettingError, match=r"do not name the same data \(a: x, b: y\); give it with --data"):
+    with pytest.raises(SettingError, match=r"same data \(a: x, b: y\).*--data"):
         read(other, data=None)
     assert {entry.recipe.data for entry in read(other)} == {"cells"}
-    with pytest.raises(SettingError, match=r"do not name the same data \(a: None\)"):
+    with pytest.raises(SettingError, match=r"same data \(a: None\)"):
         read(write(tmp_path / "none", a={}), data=None)
     with pytest.raises(SettingError, match=r"same val_split \(a: val, b: dev\)"):
         read(write(tmp_path / "splits", a={}, b={"val_split": "dev"}))
@@ -72,21 +72,21 @@ def test_recipes_agree_about_the_data_or_it_is_given(tmp_path: Path) -> None:
 
 def test_a_recipe_stands_once(tmp_path: Path) -> None:
     (file,) = write(tmp_path, a={})
-    with pytest.raises(SettingError, match="is given twice; give it once"):
+    with pytest.raises(SettingError, match=r"given twice.*once"):
         read([file, str(tmp_path / "." / "a.yaml")])
     (other,) = write(tmp_path / "other", a={})
-    with pytest.raises(SettingError, match="have one name, 'a'; rename one"):
+    with pytest.raises(SettingError, match=r"one name, 'a'.*rename"):
         read([file, other])
 
 
 def test_what_a_recipe_says_wrong_names_it(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="recipe 'a': batch_size is 0"):
         read(write(tmp_path, a={"batch_size": 0}))
-    with pytest.raises(SettingError, match=r"a\.yaml: there is no setting 'modle'"):
+    with pytest.raises(SettingError, match=r"a\.yaml.*'modle'"):
         read(write(tmp_path, a={"modle": "unet"}))
-    with pytest.raises(FileFormatError, match=r"there is no recipe nowhere\.yaml"):
+    with pytest.raises(FileFormatError, match=r"no recipe nowhere\.yaml"):
         read(["nowhere.yaml"])
-    with pytest.raises(SettingError, match="recipe 'a' trains on a fold, and folds change with the seed"):
+    with pytest.raises(SettingError, match=r"'a' trains on a fold.*seed"):
         read(write(tmp_path, a={"folds": 5}))
     with pytest.raises(SettingError, match="seeds is 0"):
         read(write(tmp_path, a={}), 0)
@@ -119,7 +119,7 @@ def test_a_folder_of_something_else_is_left_alone(what: str, tmp_path: Path) -> 
 def test_two_comparisons_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("fcntl")
     monkeypatch.setattr(comparison_folder, "PATIENCE", 0.3)
-    refused = pytest.raises(SettingError, match="another comparison is at work in")
+    refused = pytest.raises(SettingError, match="another comparison")
     with alone(tmp_path / "out"), refused, alone(tmp_path / "out"):
         pass
     with alone(tmp_path / "out"):

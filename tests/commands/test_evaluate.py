@@ -10,6 +10,7 @@ from segfield.commands.evaluate import evaluate
 from segfield.errors import SettingError
 from segfield.segmenter import Segmenter
 from tests.inference.networks import Confident, FakeSegmenter, pixelwise
+from tests.told import says
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_refined_and_unrefined_are_told_side_by_side(data, tmp_path, with_refine
     evaluation = evaluate("s", data, split="all", out=str(tmp_path / "on"), worst=1)
     assert evaluation.scores.mean_iou == 1
     told = " ".join(capsys.readouterr().out.split())
-    assert "without the refiner, 100.00 with it (confident favoured=1 above=200)" in told
+    assert says("without the refiner … 100.00 with it … favoured=1 above=200", told)
     written = json.loads((tmp_path / "on" / "scores.json").read_text(encoding="utf-8"))
     assert written["unrefined"]["mean_iou"] == pytest.approx(0.5)
     assert written["scores"]["mean_iou"] == 1
@@ -59,6 +60,6 @@ def test_switched_off_it_is_as_it_ever_was(data, tmp_path, with_refiner, capsys)
 
 def test_an_unknown_refiner_stops_before_the_work(data, tmp_path, with_refiner):
     with_refiner(None)
-    with pytest.raises(SettingError, match="there is no refiner 'deeplap'; did you mean deeplab"):
+    with pytest.raises(SettingError, match=r"refiner 'deeplap'.*mean deeplab"):
         evaluate("s", data, split="all", out=str(tmp_path / "o"), refine="deeplap")
     assert not (tmp_path / "o").exists()

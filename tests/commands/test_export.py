@@ -18,6 +18,7 @@ from segfield.data.dataset import Sample
 from segfield.data.scenes import write_scenes
 from segfield.errors import DataError, SettingError
 from tests.test_exported import segmenter
+from tests.told import says
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -31,8 +32,8 @@ def file(tmp_path: Path) -> Path:
 def test_it_lies_beside_the_segmenter_and_is_checked(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(file)]) == 0
     told = capsys.readouterr().out
-    assert "input image (batch, 2, height, width) float32, raw values" in told
-    assert "% of labels as before on noise of 128×160 and 97×201, run by" in told
+    assert "(batch, 2, height, width) float32, raw values" in told
+    assert says("labels as before … 128×160 and 97×201", told)
     assert told.strip().splitlines()[-1].endswith("photos/") and (file.parent / "segmenter.onnx").is_file()
     assert sorted(path.name for path in file.parent.iterdir()) == ["segmenter.onnx", "segmenter.safetensors"]
     with pytest.raises(SettingError, match="--overwrite true"):
@@ -40,7 +41,7 @@ def test_it_lies_beside_the_segmenter_and_is_checked(file: Path, capsys: pytest.
 
 
 def test_another_name_must_say_what_it_is(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"give a name such as model\.onnx"):
+    with pytest.raises(SettingError, match=r"model\.onnx"):
         export(str(file), str(tmp_path / "model.pt"))
 
 
@@ -112,7 +113,7 @@ def test_in_8_bit_integers_it_is_smaller_and_says_what_that_costs(
 
 def test_integers_that_cost_too_much_are_refused(trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb, "MOST_LOST", -1.0)
-    with pytest.raises(SettingError, match=r"mIoU .* → .*: too much is lost, so nothing was written"):
+    with pytest.raises(SettingError, match=r"mIoU .* → .*too much.*nothing was written"):
         export(trained, str(tmp_path / "a.onnx"), int8=SCENES, images=2)
     assert not list(tmp_path.iterdir())
     export(trained, str(tmp_path / "a.onnx"), int8=SCENES, images=2, check=False)

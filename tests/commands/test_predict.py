@@ -16,6 +16,7 @@ from segfield.commands import predict as verb
 from segfield.commands.predict import predict
 from segfield.errors import DataError, SegfieldError, SettingError
 from tests.inference.networks import Confident, FakeSegmenter, pixelwise
+from tests.told import says
 
 
 @pytest.fixture
@@ -80,11 +81,9 @@ def test_a_second_start_only_does_what_is_missing(segmenter_file, photos, tmp_pa
 def test_other_settings_or_another_segmenter_are_refused(segmenter_file, photos, tmp_path):
     out = str(tmp_path / "out")
     predict(segmenter_file, [str(photos)], out, device="cpu", quiet=True)
-    with pytest.raises(
-        SettingError, match=r"other settings \(flips: none there, all now\); give another --out, or --overw"
-    ):
+    with pytest.raises(SettingError, match=r"flips: none there, all now.*--out.*--overw"):
         predict(segmenter_file, [str(photos)], out, device="cpu", flips="all", quiet=True)
-    with pytest.raises(SettingError, match=r"images of: \.\./my photos there, \.\./my photos/sub now"):
+    with pytest.raises(SettingError, match=r"\.\./my photos there.*\.\./my photos/sub now"):
         predict(segmenter_file, [str(photos / "sub")], out, device="cpu", quiet=True)
     Path(segmenter_file).write_bytes(b"other weights")
     with pytest.raises(SettingError, match=r"segmenter: \w+ there, \w+ now"):
@@ -94,7 +93,7 @@ def test_other_settings_or_another_segmenter_are_refused(segmenter_file, photos,
 
 def test_files_of_other_origin_are_not_taken_for_results(segmenter_file, photos, tmp_path):
     write_photo(tmp_path / "out" / "ids" / "a.png")
-    with pytest.raises(SettingError, match=r"is there already, in a folder without predict.json"):
+    with pytest.raises(SettingError, match=r"already.*without predict\.json"):
         predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)
 
 
@@ -107,7 +106,7 @@ def test_overwriting_takes_the_old_results_away_first(segmenter_file, photos, tm
         raise KeyboardInterrupt
 
     monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(stop))
-    with pytest.raises(SegfieldError, match=r"stopped by Ctrl-C; 0 of 4 images are complete in .* goes on from there"):
+    with pytest.raises(SegfieldError, match=r"Ctrl-C.*0 of 4 images.*goes on"):
         predict(segmenter_file, [str(photos)], str(out), device="cpu", flips="all", overwrite=True, quiet=True)
     assert not list((out / "ids").rglob("*.png"))
 
@@ -117,9 +116,7 @@ def test_bad_images_are_named_and_the_rest_done(segmenter_file, photos, tmp_path
     (photos / "cut.png").write_bytes((photos / "sub" / "big.png").read_bytes()[:150])
     Image.new("LA", (4, 4)).save(photos / "fine.png")
     np.save(photos / "not.npy", np.zeros(3))
-    with pytest.raises(
-        DataError, match=r"2 of 7 images could not be predicted \(named above.*the other 5 are complete"
-    ):
+    with pytest.raises(DataError, match=r"2 of 7 images.*named above.*other 5"):
         predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)
     told = capsys.readouterr().err
     assert "empty.png" in told and "cut.png" in told and "Traceback" not in told
@@ -133,7 +130,7 @@ def test_an_image_of_other_bands_is_named(segmenter_file, tmp_path, capsys):
     with pytest.raises(DataError, match=r"1 of 1 images .* none could be"):
         predict(segmenter_file, [str(tmp_path / "field.tif")], str(tmp_path / "out"), device="cpu", quiet=True)
     told = " ".join(capsys.readouterr().err.split())
-    assert "field.tif' has 5 bands, the segmenter wants 3" in told
+    assert says("field.tif' … 5 bands … wants 3", told)
 
 
 @pytest.mark.parametrize("parts", [2, 3])
@@ -166,10 +163,10 @@ def test_a_refiner_is_a_setting_like_others(segmenter_file, photos, tmp_path, mo
     assert (ids[:, 75:] == 1).all() and len(refiner.calls) == 4
     settings = json.loads((out / "predict.json").read_text(encoding="utf-8"))
     assert settings["refiner"] == "confident favoured=1 above=200"
-    with pytest.raises(SettingError, match=r"refiner: confident favoured=1 above=200 there, none now"):
+    with pytest.raises(SettingError, match=r"favoured=1 above=200 there.*none now"):
         predict(segmenter_file, [str(photos)], str(out), refine="off", device="cpu", quiet=True)
     refiner.above = 100
-    with pytest.raises(SettingError, match=r"refiner: confident favoured=1 above=200 there, confident .*above=100 now"):
+    with pytest.raises(SettingError, match=r"favoured=1 above=200 there.*above=100 now"):
         predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
 
 
@@ -191,7 +188,7 @@ def test_results_of_another_tiling_are_refused(segmenter_file, photos, tmp_path)
     settings = json.loads((out / "predict.json").read_text(encoding="utf-8"))
     assert settings.pop("whole") is True
     (out / "predict.json").write_text(json.dumps(settings))
-    with pytest.raises(SettingError, match=r"other settings \(whole: none there, yes now\); give another --out"):
+    with pytest.raises(SettingError, match=r"whole: none there, yes now\).*--out"):
         predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
 
 
@@ -208,12 +205,12 @@ def test_memory_that_a_refiner_takes_is_told(segmenter_file, photos, tmp_path, m
 @pytest.mark.parametrize(
     "settings, told",
     [
-        ({"refine": "deeplap"}, "there is no refiner 'deeplap'; did you mean deeplab"),
-        ({"refine": "nothing.json"}, "there is no such settings file"),
-        ({"save": "ids,overlays"}, "'overlays' cannot be saved; did you mean overlay"),
+        ({"refine": "deeplap"}, "refiner 'deeplap'.*mean deeplab"),
+        ({"refine": "nothing.json"}, "no such settings file"),
+        ({"save": "ids,overlays"}, "'overlays'.*mean overlay"),
         ({"device": "cuda:99"}, "asks for"),
         ({"part": "3/2"}, "give i/n"),
-        ({"tile": 8}, "tile is 8 pixels; give 64 or more"),
+        ({"tile": 8}, "tile is 8 pixels.*64"),
         ({"scales": (0.0,)}, "scales are sizes"),
         ({"overlap": 9999}, "overlap is 9999 pixels"),
     ],
@@ -226,7 +223,7 @@ def test_wrong_settings_are_refused_before_anything_is_written(segmenter_file, p
 
 def test_a_file_where_the_folder_should_be(segmenter_file, photos, tmp_path):
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(SegfieldError, match="is a file or lies in one; name a folder"):
+    with pytest.raises(SegfieldError, match=r"is a file.*name a folder"):
         predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)
 
 
@@ -244,7 +241,7 @@ def test_a_full_disk_stops_in_a_sentence_and_loses_nothing(segmenter_file, photo
         real(descriptor)
 
     monkeypatch.setattr(files.os, "fsync", full_after_ten)
-    with pytest.raises(SegfieldError, match=r"No space left on device; free some space .*3 of 4 images are complete"):
+    with pytest.raises(SegfieldError, match=r"No space left.*free some space.*3 of 4 images"):
         predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)
     monkeypatch.setattr(files.os, "fsync", real)
     assert not list((tmp_path / "out").rglob("*.tmp"))

@@ -200,11 +200,11 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
         CRFRNN(4, weights="square")  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="damping"):
         CRFRNN(4, start=DenseCRF(damping=0.5))
-    with pytest.raises(SettingError, match="3 values, but there are 4 classes"):
+    with pytest.raises(SettingError, match=r"3 values.*4 classes"):
         CRFRNN(4, start=DenseCRF(bilateral_weight=(1.0, 2.0, 3.0)))
     with pytest.raises(SettingError, match="give 'full' weights"):
         CRFRNN(2, start=DenseCRF(bilateral_weight=((1.0, 0.0), (0.0, 1.0))), weights="diagonal")
     with pytest.raises(DataError, match="one batch and size"):
         CRFRNN(4)(images, logits[..., :-1])
-    with pytest.raises(DataError, match="this CRF-RNN was made for 3 and 5"):
+    with pytest.raises(DataError, match="made for 3 and 5"):
         CRFRNN(5)(images, logits)

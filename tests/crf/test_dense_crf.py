@@ -154,7 +154,7 @@ def test_prepared_filters_and_what_does_not_fit_them() -> None:
     prepared = DenseCRF(**NEAR).prepare(IMAGE)
     with pytest.raises(DataError, match="but the image 30 × 40"):
         prepared.run(-LOGITS[:, 1:])
-    with pytest.raises(SettingError, match="2 values, but there are 3 classes"):
+    with pytest.raises(SettingError, match=r"2 values.*3 classes"):
         prepared.run(-LOGITS, bilateral_weight=(1.0, 2.0))
     np.testing.assert_array_equal(prepared.run(-LOGITS[:1]), np.ones((1, 30, 40)))
 
@@ -184,9 +184,9 @@ def test_a_line_of_pixels() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"bilateral_weight": (1.0, 2.0)}, "bilateral_weight has 2 values, but there are 3 classes"),
-        ({"compatibility": ((1.0,),)}, "compatibility has 1 rows, but there are 3 classes"),
-        ({"bilateral_srgb": (3.0, 3.0)}, "bilateral_srgb has 2 values, but the image has 3 bands"),
+        ({"bilateral_weight": (1.0, 2.0)}, "bilateral_weight has 2 values.*3 classes"),
+        ({"compatibility": ((1.0,),)}, "compatibility has 1 rows.*3 classes"),
+        ({"bilateral_srgb": (3.0, 3.0)}, "bilateral_srgb has 2 values.*3 bands"),
     ],
     ids=str,
 )
@@ -204,7 +204,7 @@ def test_it_is_a_refiner_that_files_can_hold() -> None:
 
 
 def test_an_unknown_parameter() -> None:
-    with pytest.raises(SettingError, match=r"no parameter 'bilateral_rgb'; did you mean bilateral_srgb"):
+    with pytest.raises(SettingError, match=r"'bilateral_rgb'.*mean bilateral_srgb"):
         DenseCRF.from_dict({"name": "dense_crf", "bilateral_rgb": 3})
 
 

@@ -98,12 +98,12 @@ def test_bandwidths_are_in_units_of_255_at_any_depth(ximgproc):
     ("refiner", "bands"), [(GuidedFilter(), 4), (DomainTransform(), 5), (FastBilateralSolver(), 4)]
 )
 def test_bands_that_opencv_does_not_take(refiner, bands):
-    with pytest.raises(DataError, match=rf"takes images of up to {bands - 1} bands, this one has {bands}; .*dense_crf"):
+    with pytest.raises(DataError, match=rf"up to {bands - 1} bands.*{bands}.*dense_crf"):
         refiner(np.zeros((bands, 4, 5), np.uint8), probabilities=np.full((2, 4, 5), 0.5, np.float32))
 
 
 def test_sizes_that_do_not_fit():
-    with pytest.raises(DataError, match=r"image \(3, 4, 5\) and probabilities \(2, 5, 4\) do not fit"):
+    with pytest.raises(DataError, match=r"image \(3, 4, 5\).*probabilities \(2, 5, 4\)"):
         GuidedFilter()(np.zeros((3, 4, 5), np.uint8), probabilities=np.full((2, 5, 4), 0.5, np.float32))
 
 

@@ -59,12 +59,12 @@ def test_same_features_as_pydensecrf() -> None:
 
 @pytest.mark.parametrize("width", [0, -1.0, float("nan"), float("inf"), (3, 0)])
 def test_a_width_must_be_positive(width: object) -> None:
-    with pytest.raises(SettingError, match=r"sxy: .* is not a positive width; give a number above 0"):
+    with pytest.raises(SettingError, match=r"sxy: .*give a number above 0"):
         position_features((4, 4), width)  # type: ignore[arg-type]
 
 
 def test_the_count_of_widths_must_fit() -> None:
-    with pytest.raises(SettingError, match=r"sxy: \(1, 2, 3\) does not fit 2 axes x, y\[, z\]; give one number, or 2"):
+    with pytest.raises(SettingError, match=r"sxy: \(1, 2, 3\).*2 axes x, y\[, z\].*one number, or 2"):
         position_features((4, 4), (1, 2, 3))
     with pytest.raises(SettingError, match=r"srgb: .* does not fit 3 bands"):
         bilateral_features(np.zeros((3, 4, 4)), 1, (1, 2))
@@ -77,5 +77,5 @@ def test_an_image_must_have_bands_pixels_and_finite_values() -> None:
         position_features((0, 4), 1)
     image = np.zeros((3, 4, 4))
     image[0, 1, 1], image[2, 0, 0] = np.nan, np.inf
-    with pytest.raises(DataError, match="2 values of the image are NaN or infinite"):
+    with pytest.raises(DataError, match=r"2 values.*NaN"):
         bilateral_features(image, 1, 1)

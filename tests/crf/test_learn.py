@@ -116,12 +116,12 @@ def test_soft_iou_is_pooled_over_the_images() -> None:
 
 def test_bad_input_is_refused_in_a_sentence() -> None:
     samples = planted(3)
-    with pytest.raises(SettingError, match="goal 'likelihood' is unknown; did you mean log_likelihood"):
+    with pytest.raises(SettingError, match=r"goal 'likelihood'.*mean log_likelihood"):
         learn(samples, CLASSES, goal="likelihood")  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="2 folds or more"):
         learn(samples, CLASSES, folds=1)
-    with pytest.raises(SettingError, match="no decay is given; give one or more"):
+    with pytest.raises(SettingError, match=r"no decay.*one or more"):
         learn(samples, CLASSES, decay=())
     unknown = [(image, p, np.full_like(labels, 255)) for image, p, labels in samples]
-    with pytest.raises(DataError, match="no pixel of the 3 images has a known class"):
+    with pytest.raises(DataError, match=r"3 images.*known class"):
         learn(unknown, CLASSES)

@@ -181,19 +181,17 @@ def test_pydensecrf_finds_the_same(compat: Any, ours: Any) -> None:
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:
-    with pytest.raises(DataError, match=r"the unary has the shape \(40,\); give \(N, K\)"):
+    with pytest.raises(DataError, match=r"unary .*\(40,\).*\(N, K\)"):
         mean_field(UNARY[:, 0], kernels(1))
     with pytest.raises(DataError, match=r"has the shape \(40, 0\)"):
         mean_field(UNARY[:, :0], kernels(1))
-    with pytest.raises(DataError, match="the unary has 39 pixels and a kernel's filter 40"):
+    with pytest.raises(DataError, match=r"unary has 39 pixels.*40"):
         mean_field(UNARY[1:], kernels(1))
-    with pytest.raises(DataError, match=r"start has the shape \(40, 3\) and the unary \(40, 4\)"):
+    with pytest.raises(DataError, match=r"start .*\(40, 3\).*unary \(40, 4\)"):
         mean_field(UNARY, kernels(1), start=UNARY[:, :3])
-    with pytest.raises(SettingError, match=r"a kernel's weight has the shape \(3,\); .* with K = 4"):
+    with pytest.raises(SettingError, match=r"weight .*\(3,\).*K = 4"):
         mean_field(UNARY, kernels(VECTOR[:3]))
-    with pytest.raises(
-        SettingError, match=r"compatibility has the shape \(4,\); give \(K, K\) or \(T, K, K\) with K = 4"
-    ):
+    with pytest.raises(SettingError, match=r"compatibility .*\(4,\).*\(K, K\) or \(T, K, K\).*K = 4"):
         mean_field(UNARY, kernels(1), compatibility=VECTOR)
 
 
@@ -203,14 +201,14 @@ def test_energies_without_an_answer_are_counted(energy: list[float], tensor: boo
     unary = UNARY.copy()
     unary[[3, 7]] = energy
     given = torch.from_numpy(unary) if tensor else unary
-    with pytest.raises(DataError, match=r"2 pixels have energies that are NaN or −inf, or forbid every class"):
+    with pytest.raises(DataError, match=r"2 pixels.*NaN or −inf.*forbid every class"):
         mean_field(given, [])
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"iterations": -1}, "iterations is -1; give 0 or more"),
+        ({"iterations": -1}, "iterations is -1.*0 or more"),
         ({"damping": 1.0}, "damping is 1.0; give a share"),
         ({"damping": float("nan")}, "damping is nan"),
         ({"tolerance": -0.1}, "tolerance is -0.1"),

@@ -31,11 +31,11 @@ def test_settings_of_a_table_arrive():
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({"name": "dense_cfr"}, r"no refiner 'dense_cfr'; did you mean dense_crf\?"),
+        ({"name": "dense_cfr"}, r"'dense_cfr'.*dense_crf\?"),
         ({"iterations": 3}, "no refiner 'None'"),
         ({"name": ["dense_crf"]}, "no refiner"),
-        ({"name": "guided_filter", "radios": 3}, r"no setting 'radios'; did you mean radius\?"),
-        ({"name": "domain_transform", "sxy": -1}, "sxy of domain_transform is -1; give a number above 0"),
+        ({"name": "guided_filter", "radios": 3}, r"'radios'.*radius\?"),
+        ({"name": "domain_transform", "sxy": -1}, "sxy of domain_transform is -1.*above 0"),
         ({"name": "guided_filter", "eps": float("nan")}, "eps of guided_filter is nan"),
         ({"name": "guided_filter", "radius": True}, "radius of guided_filter is True"),
     ],
@@ -53,7 +53,7 @@ def test_choices():
     assert chosen_refiner("guided_filter", carried) == GuidedFilter()
     assert chosen_refiner({"name": "domain_transform", "sxy": 2}) == DomainTransform(sxy=2)
     assert chosen_refiner(carried) is carried
-    with pytest.raises(SettingError, match="refine is int; give auto, off, on"):
+    with pytest.raises(SettingError, match=r"refine is int.*auto, off, on"):
         chosen_refiner(3)  # type: ignore[arg-type]
 
 
@@ -63,7 +63,7 @@ def test_presets_are_dense_crfs(name):
 
 
 def test_a_misspelt_name_is_told_all_that_would_work():
-    with pytest.raises(SettingError, match=r"no refiner 'of'; did you mean off\?.*deeplab.*a JSON file"):
+    with pytest.raises(SettingError, match=r"'of'.*off\?.*deeplab.*JSON"):
         chosen_refiner("of")
     with pytest.raises(SettingError, match=r"did you mean deeplab"):
         named_refiner("deeplap")
@@ -74,15 +74,15 @@ def test_json_files(tmp_path):
     file.write_text(json.dumps({"name": "dense_crf", "gaussian_weight": 1.5}))
     assert named_refiner(str(file)) == DenseCRF(gaussian_weight=1.5)
     file.write_text("[1, 2]")
-    with pytest.raises(SettingError, match=r"my crf\.json holds no refiner; write one as"):
+    with pytest.raises(SettingError, match=r"my crf\.json.*no refiner.*write one"):
         named_refiner(str(file))
     file.write_text('{"name": "dense_crf", "sxy": 3}')
-    with pytest.raises(SettingError, match=r"my crf\.json: the dense CRF has no parameter 'sxy'"):
+    with pytest.raises(SettingError, match=r"my crf\.json.*'sxy'"):
         named_refiner(str(file))
     file.write_text('{"name": "dens')
-    with pytest.raises(DataError, match=r"my crf\.json: the settings is truncated or damaged"):
+    with pytest.raises(DataError, match=r"my crf\.json.*damaged"):
         named_refiner(str(file))
-    with pytest.raises(DataError, match=r"none\.json: there is no such settings file"):
+    with pytest.raises(DataError, match=r"none\.json.*no such"):
         named_refiner(str(tmp_path / "none.json"))
 
 
@@ -101,7 +101,7 @@ def test_what_a_refiner_gives_must_fit():
         def as_dict(self):
             return {"name": "cropping"}
 
-    with pytest.raises(SettingError, match=r"the refiner Cropping gave an array of \(2, 3, 5\) where .* \(2, 4, 5\)"):
+    with pytest.raises(SettingError, match=r"Cropping .*\(2, 3, 5\).*\(2, 4, 5\)"):
         refined(Cropping(), np.zeros((1, 4, 5)), np.zeros((2, 4, 5)))
 
 

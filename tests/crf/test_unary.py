@@ -56,7 +56,7 @@ def test_tensors_stay_tensors() -> None:
 def test_logits_that_are_not_numbers(bad: float, wrap: object) -> None:
     logits = LOGITS.copy()
     logits[2, 3, 4] = logits[1, 3, 4] = logits[0, 5, 6] = bad
-    with pytest.raises(DataError, match=r"NaN or infinite at 2 of 42 pixels \(first: class 0, row 5, column 6\)"):
+    with pytest.raises(DataError, match=r"2 of 42 pixels.*class 0, row 5, column 6"):
         unary_from_logits(wrap(logits))  # type: ignore[operator]
 
 
@@ -64,7 +64,7 @@ def test_probabilities_that_do_not_sum_to_one() -> None:
     wrong = PROBABILITIES.copy()
     wrong[:, 0, :3] *= 1.5
     wrong[:, 1, 1] = 0
-    with pytest.raises(DataError, match=r"at 4 of 42 pixels \(worst sum 0\)"):
+    with pytest.raises(DataError, match=r"4 of 42 pixels \(worst sum 0\)"):
         unary_from_probabilities(wrong)
 
 
@@ -112,7 +112,7 @@ def test_one_class_and_many() -> None:
 
 
 def test_an_id_that_is_no_class() -> None:
-    with pytest.raises(DataError, match=r"id 255 at 2 pixels, but classes are 0 to 2.*unknown_id=255"):
+    with pytest.raises(DataError, match=r"id 255 at 2 pixels.*0 to 2.*unknown_id=255"):
         unary_from_labels(np.array([[0, 255, 255]]), 3)
 
 

@@ -19,7 +19,7 @@ from segfield.errors import SettingError
         ({"scale": (0.0, 1.0)}, "two numbers above 0"),
         ({"crop": (0, 10)}, r"augment\.crop is 0,10"),
         ({"crop": (32, 32), "whole": True}, "both given"),
-        ({"hue": 0.7}, r"augment\.hue is 0\.7; it must lie between 0 and 0\.5"),
+        ({"hue": 0.7}, r"augment\.hue is 0\.7.*0 and 0\.5"),
         ({"noise": -0.1}, "augment.noise"),
         ({"rotate": 200}, "between 0 and 180"),
         ({"elastic_grid": 1}, "2 points a side"),

@@ -63,7 +63,7 @@ def test_shown_like_another_image() -> None:
     assert cached[3].image.shape == (3, 10, 10)
     assert (cached[3].image == 3).all()
     cached.show_like(np.zeros((1, 5, 5), np.uint16))
-    with pytest.raises(DataError, match="image '3' holds uint8, the images trained on uint16"):
+    with pytest.raises(DataError, match=r"'3' holds uint8.*uint16"):
         cached[3]
     cached.show_like(np.zeros((4, 5, 5), np.uint8))
     with pytest.raises(DataError, match="'3' has 1 band"):

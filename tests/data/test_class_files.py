@@ -70,8 +70,8 @@ def test_refuses_naming_the_file(tmp_path, name, text, part):
 
 
 def test_missing_and_binary(tmp_path):
-    with pytest.raises(DataError, match="no such class table file"):
+    with pytest.raises(DataError, match="no such class table"):
         read_class_table(tmp_path / "none.txt")
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00\xd8")
-    with pytest.raises(DataError, match="class table is truncated or damaged"):
+    with pytest.raises(DataError, match=r"class table.*damaged"):
         read_class_table(tmp_path / "a.txt")

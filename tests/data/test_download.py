@@ -136,7 +136,7 @@ def test_refusals_are_not_retried(server: FileServer, tmp_path: Path, status: in
 
 def test_login_page_instead_of_an_archive(server: FileServer, tmp_path: Path) -> None:
     server.files["/set.zip"] = b"\n <!DOCTYPE html><html>log in</html>"
-    with pytest.raises(DataError, match="web page, not an archive"):
+    with pytest.raises(DataError, match="web page"):
         fetch(server, tmp_path, "/set.zip")
     assert list(tmp_path.iterdir()) == []
 
@@ -193,7 +193,7 @@ def test_disk_that_fills_up_keeps_what_came(server: FileServer, tmp_path: Path) 
     def fill(have: int, total: int | None) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(SegfieldError, match="No space left on device"):
+    with pytest.raises(SegfieldError, match="No space left"):
         fetch(server, tmp_path, progress=fill)
     assert fetch(server, tmp_path, checksum=SHA256).verified
 

@@ -47,7 +47,7 @@ def test_disk_full_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(SegfieldError, match=r"a\.bin could not be written: No space left on device; free some space"):
+    with pytest.raises(SegfieldError, match=r"a\.bin.*No space left.*free some space"):
         write_atomically(target, b"new")
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
@@ -117,10 +117,10 @@ def test_a_name_that_is_too_long(tmp_path):
 @pytest.mark.parametrize(
     ("error", "part"),
     [
-        (FileNotFoundError(), "there is no such mask file; check the path"),
-        (PermissionError(), "not permitted to read this mask; grant yourself access"),
+        (FileNotFoundError(), "no such mask file.*check the path"),
+        (PermissionError(), "not permitted.*mask.*grant yourself access"),
         (IsADirectoryError(), "is a folder"),
-        (ValueError("odd\nbytes."), r"the mask is truncated or damaged \(odd bytes\)"),
+        (ValueError("odd\nbytes."), r"mask.*damaged \(odd bytes\)"),
         (KeyError(), r"damaged \(KeyError\)"),
     ],
 )

@@ -42,9 +42,9 @@ def test_what_are_no_two_pictures_is_refused():
     search = DenseInverseSearch()
     good = np.zeros((3, 20, 20), np.uint8)
     for other in (np.zeros((3, 20, 21), np.uint8), np.zeros((3, 20, 20), np.float32), np.zeros((20, 20), np.uint8)):
-        with pytest.raises(DataError, match="flow is estimated between two images"):
+        with pytest.raises(DataError, match="between two images"):
             search(other, good)
-    with pytest.raises(DataError, match="flow is estimated between two images"):
+    with pytest.raises(DataError, match="between two images"):
         search(np.zeros((5, 20, 20), np.uint8), np.zeros((5, 20, 20), np.uint8))
 
 
@@ -59,7 +59,7 @@ def test_places_against_a_loop():
             row, column = y + round(float(flow[y, x, 1])), x + round(float(flow[y, x, 0]))
             assert places.inside[y, x] == (0 <= row < 7 and 0 <= column < 9)
             assert found[y, x] == values[min(max(row, 0), 6), min(max(column, 0), 8)]
-    with pytest.raises(DataError, match=r"a flow of \(7, 9\) leads nowhere in values of \(9, 7\)"):
+    with pytest.raises(DataError, match=r"\(7, 9\).*\(9, 7\)"):
         places.read(values.T)
 
 

@@ -129,7 +129,7 @@ def test_of_an_animation_the_first_frame_is_read_with_a_warning(tmp_path, suffix
     frames = [Image.fromarray(np.full((6, 9, 3), 60 * i, np.uint8)) for i in range(1, 4)]
     options = {"lossless": True} if suffix == "webp" else {}
     frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], **options)
-    with pytest.warns(UserWarning, match=r"holds 3 frames; the first is read"):
+    with pytest.warns(UserWarning, match="3 frames.*first"):
         image = read_image(tmp_path / f"a.{suffix}")
     assert (image == 60).all()
 
@@ -152,7 +152,7 @@ def test_empty_text_missing_folder(tmp_path, suffix):
     with pytest.raises(DataError, match="is empty"):
         read_image(path)
     path.write_text("no picture at all " * 9)
-    with pytest.raises(DataError, match="not an image of a known kind"):
+    with pytest.raises(DataError, match="not an image"):
         read_image(path)
     path.unlink()
     path.mkdir()

@@ -104,7 +104,7 @@ def test_too_many_colours(tmp_path, distinct):
     codes = RNG.permutation(1 << 24)[:distinct]
     pixels = np.stack([codes & 255, codes >> 8 & 255, codes >> 16], -1).astype(np.uint8)[None]
     save(tmp_path / "a.png", pixels)
-    with pytest.raises(DataError, match=r"colours, too many.*write classes.txt with a name and its colour"):
+    with pytest.raises(DataError, match=r"too many.*classes.txt.*name and its colour"):
         infer_classes([tmp_path / "a.png"])
 
 
@@ -126,7 +126,7 @@ def test_ids_and_colours_do_not_mix(tmp_path):
         save(tmp_path / "a.png", patches(0, [0, 1])),
         save(tmp_path / "b.png", RNG.integers(0, 2, (4, 4, 3)).astype(np.uint8)),
     ]
-    with pytest.raises(DataError, match=r"b\.png is a colour mask but .*a\.png holds ids"):
+    with pytest.raises(DataError, match=r"b\.png.*colour mask.*a\.png holds ids"):
         infer_classes(masks)
 
 

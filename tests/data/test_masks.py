@@ -15,6 +15,7 @@ from scipy.io import savemat
 from segfield.classes import ClassTable
 from segfield.data.masks import mask_to_labels, pack_colours, read_labels, read_mask_values
 from segfield.errors import DataError
+from tests.told import says
 
 RNG = np.random.default_rng(0)
 IDS = RNG.integers(0, 3, (6, 9)).astype(np.uint8)
@@ -171,7 +172,7 @@ def test_an_unknown_value_names_file_value_count_and_a_line_that_works(three_cla
     with pytest.raises(DataError) as caught:
         mask_to_labels(values, three_classes, Path("masks/a b.png"))
     message = str(caught.value)
-    assert "masks/a b.png: the mask has the value 7 (4 pixels)" in message
+    assert says("masks/a b.png … value 7 (4 pixels)", message)
     line = message[message.index("source_values: ") :].split(" (ID")[0].replace("7: ID", "7: 255")
     mended = ClassTable.from_dict({"names": three_classes.names, **yaml.safe_load(line)})
     np.testing.assert_array_equal(mask_to_labels(values, mended, "a"), np.where(values == 7, 255, values))
@@ -214,7 +215,7 @@ def test_packed_colours():
 
 def test_damaged_masks_are_called_masks(tmp_path, three_classes):
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(DataError, match="the mask file is empty"):
+    with pytest.raises(DataError, match="mask file is empty"):
         read_labels(tmp_path / "a.png", three_classes)
     with pytest.raises(DataError, match="no such mask file"):
         read_labels(tmp_path / "b.tif", three_classes)

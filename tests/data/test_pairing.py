@@ -130,9 +130,9 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
 @pytest.mark.parametrize(
     ("files", "part"),
     [
-        (["notes.txt"], "no image files were found; put images into"),
-        (["masks/1.png"], "1 masks but no images were found; put images into"),
-        (["images/a.png", "masks/b.png"], r"none of 1 masks has the name of an image \(e.g. image a.png, mask b.png\)"),
+        (["notes.txt"], "no image files.*put images into"),
+        (["masks/1.png"], "1 masks.*no images.*put images into"),
+        (["images/a.png", "masks/b.png"], r"none of 1 masks.*image a\.png, mask b\.png"),
     ],
 )
 def test_refuses(tmp_path, files, part):

@@ -68,7 +68,7 @@ def test_absolute_paths(home):
 def test_paths_relative_to_a_root(home):
     (home / "lists").mkdir()
     assert len(read(home, "images/a.jpg masks/a.png", "lists/l.txt", root=home)) == 1
-    with pytest.raises(DataError, match=r"line 1: the image 'images/a\.jpg' is not there"):
+    with pytest.raises(DataError, match=r"line 1.*'images/a\.jpg'"):
         read(home, "images/a.jpg masks/a.png", "lists/l.txt")
 
 
@@ -100,12 +100,12 @@ def test_csv_without_a_header_and_with_quotes(home):
 @pytest.mark.parametrize(
     ("name", "text", "part"),
     [
-        ("l.txt", "images/a.jpg masks/a.png\nimages/a.jpg masks/x.png", "line 2: the mask 'masks/x.png' is not there"),
-        ("l.txt", "images/x.jpg masks/a.png", "line 1: the image 'images/x.jpg' is not there"),
+        ("l.txt", "images/a.jpg masks/a.png\nimages/a.jpg masks/x.png", "line 2.*'masks/x.png'"),
+        ("l.txt", "images/x.jpg masks/a.png", "line 1.*'images/x.jpg'"),
         ("l.txt", "\n# nothing\n", "lists no images"),
         ("l.csv", "", "lists no images"),
         ("l.csv", "image,mask\n", "lists no images"),
-        ("l.csv", "imgae,mask\nimages/a.jpg,masks/a.png", "no column 'image' among imgae, mask; did you mean imgae"),
+        ("l.csv", "imgae,mask\nimages/a.jpg,masks/a.png", "'image'.*imgae, mask.*mean imgae"),
         ("l.csv", "image,mask\nimages/a.jpg,masks/none.png", "line 2: the mask 'masks/none.png'"),
     ],
 )
@@ -116,7 +116,7 @@ def test_refuses(home, name, text, part):
 
 def test_a_mask_is_never_the_image_itself(home):
     (home / "images" / "list.txt").write_text("images/a.jpg wrong/a.jpg")
-    with pytest.raises(DataError, match=r"the mask 'wrong/a\.jpg' is not there"):
+    with pytest.raises(DataError, match=r"'wrong/a\.jpg'"):
         read_pairs(home / "images" / "list.txt")
 
 

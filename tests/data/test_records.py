@@ -45,7 +45,7 @@ def test_splits_are_data_sets_with_records(tmp_path):
     assert list(val.names) == ["1", "3"]
     assert val.split_name == "val" and val.split("val") is val
     assert val.record(1).mask == tmp_path / "masks" / "3.png"
-    with pytest.raises(DataError, match="no split 'vall'; did you mean val"):
+    with pytest.raises(DataError, match=r"split 'vall'.*mean val"):
         dataset.split("vall")
 
 
@@ -92,7 +92,7 @@ def test_a_mask_of_another_size_names_both_files_and_sizes(tmp_path):
     image = save(tmp_path / "a.png", draw(0, 12, 16))
     mask = save(tmp_path / "m.png", patches(0, [0, 1], 12, 15))
     dataset = FileDataset([Record("a", image, mask, "train")], TABLE, "folder", tmp_path)
-    with pytest.raises(DataError, match=r"a\.png is 16×12 pixels but its mask .*m\.png is 15×12; give a mask of"):
+    with pytest.raises(DataError, match=r"a\.png is 16×12.*m\.png is 15×12.*give a mask"):
         dataset[0]
 
 
@@ -102,7 +102,7 @@ def test_a_mask_that_missed_the_exif_rotation_is_told_so(tmp_path):
     image = save(tmp_path / "a.jpg", draw(0, 12, 16), exif=exif)
     mask = save(tmp_path / "m.png", patches(0, [0, 1], 12, 16))
     dataset = FileDataset([Record("a", image, mask, "train")], TABLE, "folder", tmp_path)
-    with pytest.raises(DataError, match="rotated by its EXIF tag"):
+    with pytest.raises(DataError, match="EXIF"):
         dataset[0]
     save(tmp_path / "m.png", patches(0, [0, 1], 16, 12))
     assert dataset[0].labels.shape == dataset[0].image.shape[1:] == (16, 12)

@@ -33,14 +33,14 @@ def test_options_are_read():
         ("count=1.5", "write count=96"),
         ("size=axb", "write size=160x240"),
         ("size=160x", "write size=160x240"),
-        ("size=8x64", "size=8 is out of range; give 32 to 8192"),
-        ("size=64x100000", "size=100000 is out of range"),
-        ("count=-1", "count=-1 is out of range"),
-        ("seed=-4", "seed=-4 is out of range"),
-        ("frames=0", "frames=0 is out of range"),
+        ("size=8x64", "size=8 .*32 to 8192"),
+        ("size=64x100000", "size=100000 .*range"),
+        ("count=-1", "count=-1 .*range"),
+        ("seed=-4", "seed=-4 .*range"),
+        ("frames=0", "frames=0 .*range"),
         ("fps=nan", "write fps=17"),
-        ("fps=0", "fps=0.0 is out of range"),
-        ("jpeg=101", "jpeg=101 is out of range"),
+        ("fps=0", "fps=0.0 .*range"),
+        ("jpeg=101", "jpeg=101 .*range"),
         ("count=3,count=4", "given twice"),
         ("/home/me/pictures", "no option"),
     ],
@@ -139,7 +139,7 @@ def test_write_scenes_puts_films_in_flat_files_and_overwrites_nothing(tmp_path):
         "seq0000_00000.png",
         "seq0000_00001.png",
     ]
-    with pytest.raises(DataError, match="new or an empty folder"):
+    with pytest.raises(DataError, match="empty folder"):
         write_scenes(tmp_path, "count=1,size=32")
 
 

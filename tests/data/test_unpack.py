@@ -61,7 +61,7 @@ def test_every_kind_unpacks_and_a_second_time_changes_nothing(tmp_path: Path, na
 @pytest.mark.parametrize("name", ["../out.txt", "/etc/x.txt", "a/../../x.txt", "C:\\x.txt", "a\\..\\..\\x.txt"])
 def test_names_that_leave_the_folder(tmp_path: Path, suffix: str, name: str) -> None:
     archive = make(tmp_path / f"evil{suffix}", {"good.txt": b"1", name: b"2"})
-    with pytest.raises(DataError, match="outside the folder; nothing was unpacked"):
+    with pytest.raises(DataError, match=r"outside the folder.*nothing was unpacked"):
         unpack(archive, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -114,7 +114,7 @@ def test_bomb_that_declares_too_few_bytes(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "ALWAYS_FINE", 1000)
     liar = module.Member("a", 10, lambda: io.BytesIO(bytes(100_000)))
     monkeypatch.setattr(module, "_members", lambda archive: iter([liar]))
-    with pytest.raises(DataError, match="more bytes than it declares"):
+    with pytest.raises(DataError, match="more bytes"):
         unpack(make_zip(tmp_path / "a.zip", FILES), tmp_path / "out", max_ratio=1)
 
 
@@ -161,7 +161,7 @@ def test_other_content_is_never_overwritten(tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "set/masks").mkdir(parents=True)
     (out / "set/masks/1.txt").write_bytes(b"mine")
-    with pytest.raises(DataError, match="here already with other content"):
+    with pytest.raises(DataError, match=r"already.*other content"):
         unpack(make_zip(tmp_path / "a.zip", FILES), out)
     assert (out / "set/masks/1.txt").read_bytes() == b"mine"
     assert sorted(p.name for p in (out / "set").iterdir()) == ["masks"]
@@ -188,6 +188,6 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "_copy", full)
-    with pytest.raises(SegfieldError, match="No space left on device; make room"):
+    with pytest.raises(SegfieldError, match=r"No space left.*make room"):
         unpack(make_zip(tmp_path / "a.zip", FILES), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

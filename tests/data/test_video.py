@@ -95,13 +95,13 @@ def cut(file: Path, share: float) -> Path:
 
 
 BROKEN = {
-    "text": (lambda f: f.write_text("no video\n" * 50), "cannot be read as a video"),
-    "playlist": (lambda f: f.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n"), "cannot be read as a video"),
-    "empty": (lambda f: f.write_bytes(b""), r"the video file is empty \(0 bytes\)"),
-    "missing": (lambda f: None, "there is no such video file"),
-    "folder": (lambda f: f.mkdir(), "is a folder, where a file with one video was expected"),
-    "sound": (write_sound, "holds sound but no pictures"),
-    "without index": (lambda f: cut(write_film(f, pictures()), 0.6), "cut short or something else; copy it again"),
+    "text": (lambda f: f.write_text("no video\n" * 50), "cannot be read"),
+    "playlist": (lambda f: f.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n"), "cannot be read"),
+    "empty": (lambda f: f.write_bytes(b""), r"empty \(0 bytes\)"),
+    "missing": (lambda f: None, "no such video file"),
+    "folder": (lambda f: f.mkdir(), "is a folder.*one video"),
+    "sound": (write_sound, "sound.*no pictures"),
+    "without index": (lambda f: cut(write_film(f, pictures()), 0.6), "cut short.*copy it again"),
     "cut": (lambda f: cut(write_film(f, pictures(80), faststart=True), 0.6), "cut short"),
 }
 
@@ -120,9 +120,7 @@ def test_what_is_no_video_is_named(tmp_path, fault):
 def test_formats_that_end_without_a_word_are_found_short(tmp_path):
     for name, codec in (("a.mkv", "libx264"), ("a.avi", "mpeg4")):
         file = cut(write_film(tmp_path / name, pictures(80), codec=codec), 0.6)
-        with pytest.raises(
-            DataError, match=r"ends at frame \d+ \(\d\.\d s\) where its header promises 80: it was cut short"
-        ):
+        with pytest.raises(DataError, match=r"frame \d+ \(\d\.\d s\).*80.*cut short"):
             read(file)
 
 
@@ -130,14 +128,14 @@ def test_a_change_of_size_is_told(tmp_path):
     parts = [write_film(tmp_path / f"{i}.h264", pictures(3, size)) for i, size in enumerate([(48, 64), (64, 48)])]
     both = tmp_path / "both.h264"
     both.write_bytes(b"".join(part.read_bytes() for part in parts))
-    with pytest.raises(DataError, match=r"changes its size from 48×64 to 64×48 at frame 3; convert it"):
+    with pytest.raises(DataError, match=r"48×64 to 64×48 at frame 3.*convert it"):
         read(both)
 
 
 def test_without_pyav_a_sentence_says_what_to_install(tmp_path, monkeypatch):
     file = write_film(tmp_path / "a.mp4", pictures(2))
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(DataError, match=r"a\.mp4 is a video, and PyAV.*pip install segfield\[video\]"):
+    with pytest.raises(DataError, match=r"a\.mp4 .*PyAV.*pip install segfield\[video\]"):
         VideoReader(file)
     with pytest.raises(DataError, match=r"pip install segfield\[video\]"):
         load_av(file)

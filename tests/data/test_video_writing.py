@@ -98,7 +98,7 @@ def test_what_is_stopped_leaves_nothing(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux's full disk")  # noqa: PTH110
 def test_a_full_disk_is_told_as_such(tmp_path):
     drawn = [np.random.default_rng(i).integers(0, 255, (480, 640, 3), np.uint8) for i in range(3)]
-    with pytest.raises(OSError, match="No space left on device"), VideoWriter("/dev/full", (480, 640), 10) as writer:
+    with pytest.raises(OSError, match="No space left"), VideoWriter("/dev/full", (480, 640), 10) as writer:
         for i in range(60):
             writer.write(drawn[i % 3])
     with pytest.raises(SegfieldError, match="could not be written"), replacing(tmp_path / "no" / "a.mp4") as file:
@@ -117,5 +117,5 @@ def test_what_is_no_picture_of_it_is_refused(tmp_path):
             with pytest.raises(DataError, match=r"pictures are \(48, 64, 3\) uint8; found"):
                 writer.write(wrong)
     for size, rate in (((0, 4), 10), ((4, 4), 0)):
-        with pytest.raises(SettingError, match="1 or more pixels and frames a second"):
+        with pytest.raises(SettingError, match="1 or more"):
             VideoWriter(tmp_path / "b.mp4", size, rate)

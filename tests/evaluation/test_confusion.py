@@ -116,10 +116,10 @@ def test_out_of_range_is_an_error_with_values_and_counts(dtype):
     truth, predicted = (labels.astype(dtype) for labels in patches(void_share=0))
     wrong = predicted.copy()
     wrong[4, 5:8] = 9
-    with pytest.raises(DataError, match=r"prediction holds value 9 on 3 pixels.*0 to 3"):
+    with pytest.raises(DataError, match=r"prediction .*9 on 3 pixels.*0 to 3"):
         confusion_matrix(truth, wrong, 4, 255)
     truth[7, 1:3] = 77
-    with pytest.raises(DataError, match=r"truth holds value 77 on 2 pixels.*source_values"):
+    with pytest.raises(DataError, match=r"truth .*77 on 2 pixels.*source_values"):
         confusion_matrix(truth, predicted, 4, 255)
 
 

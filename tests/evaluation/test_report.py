@@ -16,6 +16,7 @@ from segfield.evaluation.evaluator import Evaluator
 from segfield.evaluation.report import percent, plain, report_html, write_report
 from tests.evaluation.label_maps import patches
 from tests.evaluation.test_plots import ROWS
+from tests.told import says
 
 CLASSES = ClassTable(("sky", "road & path", "<script>alert(1)</script>", "tree", "ghost"))
 RECIPE = {"model": "unet", "crop": (320, 416), "where": pathlib.Path("data/ü"), "rate": np.float32(0.5)}
@@ -90,7 +91,7 @@ def test_the_numbers_are_those_of_the_evaluation(page):
         assert f"{100 * value:.1f}" in text
     low, high = evaluation.mean_iou_interval.low, evaluation.mean_iou_interval.high
     assert f"95 % interval {100 * low:.1f} to {100 * high:.1f}" in text
-    assert scores.rule.split(".")[0] in text and "Absent from the truth: ghost" in text
+    assert scores.rule.split(".")[0] in text and says("Absent … ghost", text)
 
 
 def test_what_a_user_named_is_escaped(page):

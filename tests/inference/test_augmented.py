@@ -64,5 +64,5 @@ def test_scaled_views_have_the_rounded_size_and_at_least_a_pixel():
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (-1.0,), (float("nan"),), (100.0,)])
 def test_impossible_scales_are_refused(scales):
-    with pytest.raises(SettingError, match="scales are sizes relative to the image"):
+    with pytest.raises(SettingError, match=r"scales.*relative to the image"):
         augmented_probabilities(pixelwise, tiles(), scales=scales)

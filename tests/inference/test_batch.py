@@ -12,6 +12,7 @@ from segfield.inference.batch import BatchPrediction
 from segfield.inference.inputs import Input
 from segfield.inference.results import ResultsFolder
 from tests.inference.networks import FakeSegmenter, pixelwise
+from tests.told import says
 
 OPTIONS = {"tile": 64, "overlap": 32, "flips": "none", "scales": [1.0]}
 
@@ -40,7 +41,7 @@ def test_memory_is_told_again_only_where_more_is_needed(tmp_path, images, capsys
 def test_memory_that_is_not_there_is_warned_of(tmp_path, images, capsys, monkeypatch):
     monkeypatch.setattr(module, "available_bytes", lambda device: 1000)
     prediction(tmp_path).run(images[:1])
-    assert "only 0.1 MiB are free: if it fails, give a smaller --tile" in capsys.readouterr().err
+    assert says("0.1 MiB … smaller --tile", capsys.readouterr().err)
 
 
 def test_quiet_says_nothing(tmp_path, images, capsys):
@@ -57,7 +58,7 @@ def test_what_a_reader_notes_is_a_line(tmp_path, images, capsys, monkeypatch):
 
     monkeypatch.setattr(module, "read_image", noting)
     prediction(tmp_path).run(images[:1])
-    assert "note: the first of 3 frames is read" in capsys.readouterr().err.splitlines()
+    assert "first of 3 frames" in capsys.readouterr().err
 
 
 def test_what_stops_everything_says_how_to_go_on(tmp_path, images):
@@ -66,9 +67,7 @@ def test_what_stops_everything_says_how_to_go_on(tmp_path, images):
             raise MemoryError
         return pixelwise(tiles)
 
-    with pytest.raises(
-        SettingError, match=r"does not fit .* 1 of 3 images are complete in .*, and the same command goes"
-    ):
+    with pytest.raises(SettingError, match=r"does not fit .*1 of 3 images.*same command"):
         prediction(tmp_path, network, quiet=True).run(images)
 
 
@@ -78,6 +77,6 @@ def test_stopped_by_hand(tmp_path, images):
             raise KeyboardInterrupt
         return pixelwise(tiles)
 
-    with pytest.raises(SegfieldError, match=r"stopped by Ctrl-C; 2 of 3 images are complete"):
+    with pytest.raises(SegfieldError, match=r"Ctrl-C.*2 of 3 images"):
         prediction(tmp_path, network, quiet=True).run(images)
     assert [file.stem for file in prediction(tmp_path, quiet=True).run(images)] == ["0", "1", "2"]

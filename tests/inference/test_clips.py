@@ -13,14 +13,12 @@ def test_what_can_be_saved_of_videos_is_told_from_what_cannot():
 
 @pytest.mark.parametrize("kinds", [["entropy"], ["entropy", "overlay"]])
 def test_videos_alone_have_nothing_of_images(kinds):
-    with pytest.raises(
-        SettingError, match="entropy is saved of images alone, not of videos; give --save with ids, overlay"
-    ):
+    with pytest.raises(SettingError, match=r"entropy.*images alone.*ids, overlay"):
         checked_clip_kinds(kinds, images_too=False)
 
 
 def test_images_beside_them_do_not_help_where_nothing_is_left():
-    with pytest.raises(SettingError, match="entropy and polygons are saved of images alone"):
+    with pytest.raises(SettingError, match=r"entropy and polygons.*images alone"):
         checked_clip_kinds(["entropy", "polygons"], images_too=True)
     with pytest.raises(SettingError, match="did you mean palette"):
         checked_clip_kinds(["pallete"], images_too=True)

@@ -20,13 +20,13 @@ def test_auto_and_cpu(monkeypatch):
 def test_a_gpu_where_none_is(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
-    with pytest.raises(SettingError, match=r"'cuda:1' asks for a GPU, but this torch .* CPU alone; give --device cpu"):
+    with pytest.raises(SettingError, match=r"'cuda:1'.*GPU.*CPU.*give --device cpu"):
         pick_device("cuda:1")
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     with pytest.raises(SettingError, match="torch sees no GPU"):
         pick_device("cuda")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(SettingError, match=r"no.* Apple GPU|Apple GPU, and there is none"):
+    with pytest.raises(SettingError, match="Apple GPU"):
         pick_device("mps")
 
 
@@ -34,7 +34,7 @@ def test_a_gpu_beyond_the_last(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert pick_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(SettingError, match="GPU 2, but there are 2; give cuda:0 to cuda:1"):
+    with pytest.raises(SettingError, match=r"GPU 2.*there are 2.*cuda:0 to cuda:1"):
         pick_device("cuda:2")
 
 

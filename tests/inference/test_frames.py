@@ -90,7 +90,7 @@ def test_grey_film_serves_a_grey_segmenter_and_colour_does_not():
     predictor = FramePredictor(FakeSegmenter(pixelwise, bands=1))
     grey = np.repeat(frame()[:1], 3, axis=0)
     assert np.array_equal(predictor(grey), FramePredictor(FakeSegmenter(pixelwise))(grey))
-    with pytest.raises(DataError, match="'clip' has 3 bands, the segmenter wants 1"):
+    with pytest.raises(DataError, match=r"'clip' has 3 bands.*wants 1"):
         predictor(frame(), "clip")
 
 
@@ -98,7 +98,7 @@ def test_no_memory_is_told_with_the_tile_that_mends_it():
     def too_much(tiles):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(SettingError, match=r"a frame of 'clip' \(40×70\) does not fit whole .*give --tile 35"):
+    with pytest.raises(SettingError, match=r"'clip' \(40×70\).*give --tile 35"):
         FramePredictor(FakeSegmenter(too_much))(frame(), "clip")
 
     def broken(tiles):

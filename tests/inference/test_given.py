@@ -92,7 +92,7 @@ def test_probabilities_whichever_way_they_lie(tmp_path, order, end):
     assert given.classes.names == ("class 0", "class 1", "class 2")
     named = ClassTable(("a", "b", "c"))
     assert read_given(file, (4, 5), named).classes is named
-    with pytest.raises(DataError, match="probabilities of 3 classes but the class table has 2"):
+    with pytest.raises(DataError, match=r"3 classes.*class table has 2"):
         read_given(file, (4, 5), ClassTable(("a", "b")))
 
 
@@ -122,21 +122,21 @@ def archive(**arrays):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("p.npy", np.full((2, 4, 5), np.nan, np.float32), "NaN or infinite at 20 of 20 pixels"),
-        ("p.npy", np.full((2, 4, 5), 0.7, np.float32), r"p\.npy: the probabilities do not sum to one"),
+        ("p.npy", np.full((2, 4, 5), np.nan, np.float32), "20 of 20 pixels"),
+        ("p.npy", np.full((2, 4, 5), 0.7, np.float32), r"p\.npy.*sum to one"),
         ("p.npy", np.full((2, 4, 5), -0.5, np.float32), "go down to -0.5"),
         ("p.npy", np.ones((1, 4, 5), np.float32), "holds one class alone"),
-        ("p.npy", np.zeros((4, 5), np.uint8), r"an array of \(4, 5\) uint8.*labels are given as PNG"),
-        ("p.npy", np.zeros((2, 4, 6), np.float32), r"an array of \(2, 4, 6\) but its image is 4×5"),
-        ("p.npy", np.array([{"a": 1}], object), "a pickle or no array at all, which is not opened"),
+        ("p.npy", np.zeros((4, 5), np.uint8), r"\(4, 5\) uint8.*PNG"),
+        ("p.npy", np.zeros((2, 4, 6), np.float32), r"\(2, 4, 6\).*4×5"),
+        ("p.npy", np.array([{"a": 1}], object), "pickle.*not opened"),
         ("p.npy", b"", "empty"),
-        ("p.npy", pickle.dumps({"a": 1}), "a pickle or no array at all"),
-        ("p.npz", archive(a=np.zeros(2), b=np.zeros(2)), "holds the arrays a, b; name the one to refine"),
-        ("p.npz", archive(a=np.zeros((2, 4, 5)))[:80], r"p\.npz: the array is truncated|pickle"),
-        ("l.png", np.zeros((4, 5), np.uint8), r"one class alone \(value 0\), so there is no edge to refine"),
-        ("l.png", np.arange(30, dtype=np.uint8).reshape(5, 6), r"is 5×6 \(H×W\) but its image is 4×5"),
-        ("l.png", np.arange(900, dtype=np.uint16).reshape(30, 30), "holds 900 different values; labels have 256"),
-        ("l.png", RANDOM.integers(0, 256, (30, 30, 3), dtype=np.uint8), "more than 256 colours, so it is no label"),
+        ("p.npy", pickle.dumps({"a": 1}), "pickle"),
+        ("p.npz", archive(a=np.zeros(2), b=np.zeros(2)), "arrays a, b.*name the one"),
+        ("p.npz", archive(a=np.zeros((2, 4, 5)))[:80], r"p\.npz.*truncated|pickle"),
+        ("l.png", np.zeros((4, 5), np.uint8), r"one class alone \(value 0\)"),
+        ("l.png", np.arange(30, dtype=np.uint8).reshape(5, 6), r"5×6 \(H×W\).*4×5"),
+        ("l.png", np.arange(900, dtype=np.uint16).reshape(30, 30), "900 different values.*256"),
+        ("l.png", RANDOM.integers(0, 256, (30, 30, 3), dtype=np.uint8), "more than 256 colours"),
         ("l.png", np.zeros((4, 5, 3), np.uint8), r"one class alone \(colour \[0, 0, 0\]\)"),
     ],
 )
@@ -163,9 +163,9 @@ def test_a_pickle_is_never_opened(tmp_path):
 @pytest.mark.parametrize(
     ("unknown", "told"),
     [
-        ("5", "no label is of the unknown value 5; the labels hold 0, 3, 7"),
-        ("blak", "unknown is 'blak'; give a value of the labels, black, or a colour"),
-        ("#123456", "no label is of the unknown value #123456"),
+        ("5", "unknown value 5.*0, 3, 7"),
+        ("blak", "'blak'.*value of the labels.*colour"),
+        ("#123456", "unknown value #123456"),
     ],
 )
 def test_unknowns_that_are_not_there(tmp_path, unknown, told):

@@ -49,9 +49,9 @@ def test_grey_is_shown_to_an_rgb_segmenter_and_grey_rgb_to_a_grey_one():
 
 
 def test_bands_that_do_not_fit_are_said():
-    with pytest.raises(DataError, match=r"'field\.tif' has 4 bands, the segmenter wants 3"):
+    with pytest.raises(DataError, match=r"'field\.tif' has 4 bands.*wants 3"):
         fit_bands(np.zeros((4, 2, 2)), 3, "field.tif")
-    with pytest.raises(DataError, match="has 3 bands, the segmenter wants 1"):
+    with pytest.raises(DataError, match=r"3 bands.*wants 1"):
         fit_bands(np.random.default_rng(0).random((3, 2, 2)), 1)
     with pytest.raises(DataError, match="with pixels; found"):
         fit_bands(np.zeros((3, 0, 2)), 3)

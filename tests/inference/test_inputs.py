@@ -65,9 +65,9 @@ def test_a_file_that_is_named_is_taken_whatever_its_ending(tmp_path):
 
 def test_what_is_not_there_is_said(tmp_path):
     touch(tmp_path, "photos/street.png", "empty/readme.txt")
-    with pytest.raises(DataError, match=r"no file or folder '.*stret\.png' \(did you mean street\.png\?\)"):
+    with pytest.raises(DataError, match=r"stret\.png' .*mean street\.png"):
         names([tmp_path / "photos" / "stret.png"], tmp_path / "out")
-    with pytest.raises(DataError, match=r"empty' holds no image; images end in \.jpg, \.png"):
+    with pytest.raises(DataError, match=r"empty' holds no image.*\.jpg, \.png"):
         names([tmp_path / "empty"], tmp_path / "out")
     with pytest.raises(DataError, match=r"nothing that '.*' matches is an image"):
         names([tmp_path / "*.gif"], tmp_path / "out")
@@ -100,7 +100,5 @@ def test_videos_are_found_beside_images_where_they_are_taken(tmp_path):
 
 def test_what_videos_are_called_is_told(tmp_path):
     touch(tmp_path, "notes.txt")
-    with pytest.raises(
-        DataError, match=r"images end in \.jpg, \.png; those of videos, which are taken too, in \.avi, \.mp4$"
-    ):
+    with pytest.raises(DataError, match=r"\.jpg, \.png.*videos.*\.avi, \.mp4$"):
         find_inputs([str(tmp_path)], tmp_path / "out", SUFFIXES, frozenset({".mp4", ".avi"}))

@@ -59,7 +59,7 @@ def test_the_choice_decides():
     assert len(other.calls) == 1 and not own.calls
     predict_image(segmenter, IMAGE, refine="on")
     assert len(own.calls) == 1
-    with pytest.raises(SettingError, match="there is no refiner 'bon'; did you mean on"):
+    with pytest.raises(SettingError, match=r"refiner 'bon'.*mean on"):
         predict_image(segmenter, IMAGE, refine="bon")
 
 
@@ -76,13 +76,13 @@ def test_a_refinement_that_does_not_fit_names_the_way_out(error):
     refiner = Confident()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Confident, "__call__", lambda self, image, *, probabilities: failing(image, probabilities=None))
-        with pytest.raises(SettingError, match=r"refinement of image 'big' \(90×130, 3 classes\).*give --refine off"):
+        with pytest.raises(SettingError, match=r"'big' \(90×130, 3 classes\).*give --refine off"):
             predict_image(FakeSegmenter(pixelwise, refiner=refiner), IMAGE, name="big")
 
 
 def test_what_a_refiner_cannot_take_names_the_image():
     bands = np.zeros((5, 20, 20), np.uint8)
-    with pytest.raises(DataError, match=r"image 'field': guided_filter takes images of up to 3 bands"):
+    with pytest.raises(DataError, match=r"'field'.*guided_filter.*3 bands"):
         predict_image(FakeSegmenter(pixelwise, bands=5, refiner=GuidedFilter()), bands, name="field")
 
 

@@ -75,7 +75,7 @@ def test_a_damaged_settings_file_is_named(tmp_path, photos):
     results = ResultsFolder(tmp_path / "out", ("ids",))
     results.folder.mkdir()
     (results.folder / "predict.json").write_text("{half", encoding="utf-8")
-    with pytest.raises(DataError, match=r"predict\.json: the settings is truncated|predict\.json.*damaged"):
+    with pytest.raises(DataError, match=r"predict\.json.*(truncated|damaged)"):
         results.open({}, photos[0].file.parent, photos, photos, overwrite=False)
 
 
@@ -105,7 +105,7 @@ def test_a_folder_of_images_is_never_taken_for_a_video_s(tmp_path):
     ids.mkdir(parents=True)
     (ids / "0001.png").write_bytes(b"an image's")
     for overwrite in (True, True):
-        with pytest.raises(SettingError, match="was not made of a video"):
+        with pytest.raises(SettingError, match="not made of a video"):
             results.open({"flips": "none"}, tmp_path, [clip], [clip], overwrite)
     assert (ids / "0001.png").is_file()
     results.clip_report(clip).parent.mkdir()

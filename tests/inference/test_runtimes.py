@@ -70,7 +70,7 @@ def test_what_lacks_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     without(monkeypatch, *PACKAGES)
     with pytest.raises(SettingError, match=r"pip install segfield\[openvino\]"):
         open_runtime(file)
-    with pytest.raises(SettingError, match=r"onnxruntime is not installed; pip install segfield\[export\]"):
+    with pytest.raises(SettingError, match=r"onnxruntime.*pip install segfield\[export\]"):
         open_runtime(file, "onnxruntime")
-    with pytest.raises(SettingError, match="give auto, openvino or onnxruntime"):
+    with pytest.raises(SettingError, match="auto, openvino or onnxruntime"):
         open_runtime(file, "tensorrt")  # type: ignore[arg-type]

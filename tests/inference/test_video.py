@@ -135,7 +135,7 @@ def test_an_output_that_cannot_be_written_is_named(clip, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(SegfieldError, match=r"ids/clip could not be written: No space left on device; free some space"):
+    with pytest.raises(SegfieldError, match=r"ids/clip.*No space left.*free some space"):
         predict_video(predictor(), clip, places(tmp_path / "out"))
     assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
 

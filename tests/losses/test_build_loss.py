@@ -55,10 +55,10 @@ def test_the_class_table_gives_the_ignored_id(three_classes):
         ("", "there is no loss ''"),
         ({}, "no terms"),
         ({"focal": {"gama": 2}}, "did you mean gamma"),
-        ({"dice": {"gamma": 2}}, "dice has no option 'gamma'"),
-        ({"dice": -1}, "the factor of dice is -1"),
-        ("nan*dice", "the factor of dice is nan"),
-        ({"dice": True}, "the factor of dice is True"),
+        ({"dice": {"gamma": 2}}, "dice.*'gamma'"),
+        ({"dice": -1}, "factor of dice is -1"),
+        ("nan*dice", "factor of dice is nan"),
+        ({"dice": True}, "factor of dice is True"),
     ],
 )
 def test_what_is_not_understood_is_said(terms, said):

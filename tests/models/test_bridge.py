@@ -77,7 +77,7 @@ def test_options_reach_the_encoder() -> None:
     [
         ("deeplabv3pluss:resnet18", None, r"did you mean deeplabv3plus"),
         ("unet:mobilenetv2_10", None, "timm has no encoder"),
-        (NAME, "missing.safetensors", "there is no weights file"),
+        (NAME, "missing.safetensors", "no weights file"),
     ],
 )
 def test_unknown_parts_are_named(name: str, weights: str | None, match: str) -> None:

@@ -22,16 +22,16 @@ def test_every_name_builds_a_network_of_those_bands_and_classes(name: str) -> No
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("unett", {}, "there is no model 'unett'; did you mean unet"),
+        ("unett", {}, "'unett'.*mean unet"),
         (
             "unet_padded",
             {"widht": 2},
-            r"there is no option 'widht'; did you mean width\? Known: dropout, levels, width",
+            r"'widht'.*width\? .*dropout, levels, width",
         ),
-        ("unet", {"levels": 2}, "there is no option 'levels'; Known: dropout, width"),
-        ("unet_padded", {"width": "two"}, "correct or leave out that option"),
-        ("unet_padded", {"dropout": 3}, "dropout probability has to be between 0 and 1, but got 3; correct"),
-        ("unet:resnet10t", {"depht": 2}, "there is no option 'depht'; leave it out"),
+        ("unet", {"levels": 2}, "'levels'.*dropout, width"),
+        ("unet_padded", {"width": "two"}, "correct or leave out"),
+        ("unet_padded", {"dropout": 3}, "dropout probability.*0 and 1.*3.*correct"),
+        ("unet:resnet10t", {"depht": 2}, "'depht'.*leave it out"),
         ("deeplabv3plus:resnet10t", {"encoder_output_stride": 3}, "cannot be built: .*; see the network's options"),
     ],
 )
@@ -41,5 +41,5 @@ def test_wrong_names_and_options_are_sentences(name: str, options: dict[str, Any
 
 
 def test_weights_for_a_network_without_an_encoder() -> None:
-    with pytest.raises(SettingError, match="has no pretrained encoder; leave out --weights"):
+    with pytest.raises(SettingError, match=r"encoder.*leave out --weights"):
         build_classifier("unet", 3, 2, weights="imagenet")

@@ -197,7 +197,7 @@ def test_with_batch_norm_they_are_those_of_vgg16_bn() -> None:
 
 
 def test_imagenet_weights_of_other_widths_are_refused() -> None:
-    with pytest.raises(FileFormatError, match="leave out the network's options"):
+    with pytest.raises(FileFormatError, match=r"leave out.*options"):
         tiny("dilation8").load_pretrained(published("vgg16"))
 
 

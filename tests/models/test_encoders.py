@@ -12,7 +12,7 @@ from segfield.models.encoders import check_encoder, load_encoder_tensors
 
 def test_an_encoder_is_known_or_its_neighbours_are_named() -> None:
     check_encoder("resnet18")
-    with pytest.raises(SettingError, match="timm has no encoder 'resnet81'; did you mean resnet18"):
+    with pytest.raises(SettingError, match=r"encoder 'resnet81'.*mean resnet18"):
         check_encoder("resnet81")
 
 
@@ -32,5 +32,5 @@ def test_a_classification_network_fills_its_features(bands: int) -> None:
 def test_another_encoders_weights_are_refused() -> None:
     features = timm.create_model("resnet18", pretrained=False, features_only=True)
     other = timm.create_model("mobilenetv2_050", pretrained=False).state_dict()
-    with pytest.raises(FileFormatError, match="some file holds weights of another encoder"):
+    with pytest.raises(FileFormatError, match=r"some file.*another encoder"):
         load_encoder_tensors(features, other, 3, "some file")

@@ -43,14 +43,14 @@ def test_no_pickle_is_opened_whatever_its_name(name: str, tmp_path: Path) -> Non
 
 
 def test_missing_and_damaged_files_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"there is no weights file .*absent.safetensors"):
+    with pytest.raises(SettingError, match=r"no weights file .*absent\.safetensors"):
         read_safetensors(tmp_path / "absent.safetensors")
-    with pytest.raises(SettingError, match="there is no weights file"):
+    with pytest.raises(SettingError, match="no weights file"):
         read_safetensors(tmp_path)
     whole, part = tmp_path / "whole.safetensors", tmp_path / "part.safetensors"
     save_file({"weight": torch.randn(100)}, whole)
     part.write_bytes(whole.read_bytes()[:-40])
-    with pytest.raises(FileFormatError, match=r"part.safetensors is not a whole safetensors file .*fetch it again"):
+    with pytest.raises(FileFormatError, match=r"part\.safetensors.*not a whole.*fetch it again"):
         read_safetensors(part)
 
 
@@ -76,7 +76,7 @@ def test_a_hub_out_of_reach_says_what_else_would_do(error: Exception, monkeypatc
         raise error
 
     monkeypatch.setattr(timm, "create_model", create)
-    words = r"'vgg16' could not be fetched \(no route\); give --weights FILE.safetensors, or --weights none"
+    words = r"'vgg16' .*\(no route\).*--weights FILE\.safetensors.*--weights none"
     with pytest.raises(SettingError, match=words):
         pretrained_tensors("vgg16", "imagenet")
 

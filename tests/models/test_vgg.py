@@ -83,7 +83,7 @@ def test_the_filled_trunk_computes_what_timms_does(weights_norm: bool, own_norm:
 
 
 def test_batch_norm_that_the_trunk_lacks_is_refused() -> None:
-    with pytest.raises(FileFormatError, match="the network has none; give those of timm's vgg16"):
+    with pytest.raises(FileFormatError, match=r"network has none.*timm's vgg16"):
         transplant_vgg16(trunk(), narrow_vgg(norm=True).state_dict())
 
 
@@ -143,11 +143,11 @@ def test_weights_of_another_network_are_refused_in_words() -> None:
     full6 = good | {"pre_logits.fc1.weight": stand_in(4096, 512, 7, 7), "pre_logits.fc1.bias": stand_in(4096)}
     fewer = {key: value for key, value in good.items() if not key.startswith("features.28.")}
     for tensors, width, fc6, words in (
-        (fewer, 2, None, "12 convolutions named features.N.weight, VGG-16 has 13"),
+        (fewer, 2, None, "12 convolutions.*features.N.weight.*13"),
         ({"layer1.0.conv1.weight": torch.zeros(64, 3, 7, 7)}, 2, None, "0 convolutions"),
         ({key: value for key, value in good.items() if key != "features.0.bias"}, 2, None, "lack features.0.bias"),
-        (good, 4, None, "features.0 of the weights is .* leave out the network's options"),
-        (good, 2, nn.Conv2d(512, 8, 7), r"lack VGG-16's fully connected layer \(pre_logits.fc1 or classifier.0"),
+        (good, 4, None, "features.0 .*leave out.*options"),
+        (good, 2, nn.Conv2d(512, 8, 7), "fully connected layer.*pre_logits.fc1 or classifier.0"),
         (full6, 2, nn.Conv2d(512, 1000, 7), "fc6 of the weights"),
     ):
         with pytest.raises(FileFormatError, match=words):

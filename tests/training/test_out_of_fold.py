@@ -77,7 +77,7 @@ def test_stages_after_the_folds() -> None:
 
 
 def test_what_does_not_go_together_is_said() -> None:
-    with pytest.raises(SettingError, match="give crf, and neither folds nor start"):
+    with pytest.raises(SettingError, match="give crf, and neither folds"):
         dataclasses.replace(RECIPE, crf="none", crf_folds=2)
     with pytest.raises(SettingError, match="2 folds or more"):
         dataclasses.replace(RECIPE, crf_folds=1)

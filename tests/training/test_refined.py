@@ -188,7 +188,7 @@ def test_the_crf_stage_leaves_the_network_as_it_was(joint: Path) -> None:
 def test_a_crf_that_hurts_is_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = refiner_file(tmp_path, bilateral_weight=60.0, bilateral_srgb=200.0, bilateral_sxy=100.0)
     train(dataclasses.replace(RECIPE, out=str(tmp_path / "run"), crf="learn", crf_start=start, crf_rate=0.0))
-    assert "the CRF hurts on the validation split" in " ".join(capsys.readouterr().out.split())
+    assert "CRF hurts" in " ".join(capsys.readouterr().out.split())
     assert Segmenter.load(tmp_path / "run" / "segmenter.safetensors", device="cpu").refiner is None
     scores = json.loads((tmp_path / "run" / "scores.json").read_text(encoding="utf-8"))
     assert scores["refinement"]["switched off"]
@@ -247,13 +247,13 @@ def test_in_mixed_precision_the_crf_is_given_single(tmp_path: Path, crf: Any, mo
 
 def test_what_cannot_be_is_said_in_a_sentence(tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, data="x")
-    with pytest.raises(SettingError, match="crf_options has no 'iteration'; did you mean iterations"):
+    with pytest.raises(SettingError, match=r"crf_options.*'iteration'.*mean iterations"):
         build_crf(dataclasses.replace(recipe, crf_options={"iteration": 3}), 3, 3, 255.0)
-    with pytest.raises(SettingError, match="there is no refiner 'deeplap'"):
+    with pytest.raises(SettingError, match="refiner 'deeplap'"):
         build_crf(dataclasses.replace(recipe, crf_start="deeplap"), 3, 3, 255.0)
     with pytest.raises(SettingError, match="is no dense CRF"):
         build_crf(dataclasses.replace(recipe, crf_start="guided_filter"), 3, 3, 255.0)
-    with pytest.raises(SettingError, match="both of its kernels are off"):
+    with pytest.raises(SettingError, match=r"both.*kernels are off"):
         none = CRFRNN(3, 1, DenseCRF(bilateral_sxy=None, gaussian_sxy=None), compatibility="potts")
         Refined(TwoHeads(), none, build_loss("cross_entropy", 255), SCALING, recipe)
     assert build_crf(recipe, 3, 3, 65535.0).start.image_range == 65535.0

@@ -86,7 +86,7 @@ def test_grey_images_among_rgb_are_shown_as_rgb(grey_first: bool) -> None:
 def test_a_validation_split_without_a_labelled_pixel_is_refused() -> None:
     ignored = Sample("a", np.zeros((1, 4, 4), np.uint8), np.full((4, 4), 255, np.uint8))
     unlabelled = Sample("b", np.zeros((1, 4, 4), np.uint8))
-    with pytest.raises(DataError, match="no pixel of split 'all' is labelled"):
+    with pytest.raises(DataError, match=r"split 'all'.*labelled"):
         check_validation(CachedDataset(Given(ignored, unlabelled), 0))
     check_validation(CachedDataset(Given(ignored, _sample("c", (4, 4))), 0))
 
@@ -105,11 +105,11 @@ def test_the_hash_is_of_content() -> None:
     ("samples", "match"),
     [
         ([], "is empty"),
-        ([_sample("a", (8, 8)), _sample("b", (8, 8), bands=3)], "'b' has 3 bands of uint8, the first one 2"),
+        ([_sample("a", (8, 8)), _sample("b", (8, 8), bands=3)], "'b' has 3 bands.*uint8.*2"),
         ([_sample("a", (8, 8)), _sample("b", (8, 8), dtype=np.uint16)], "uint16"),
         ([Sample("a", np.zeros((1, 4, 4), np.uint8))], "'a' has no labels"),
         ([Sample("a", np.zeros((1, 4, 4), np.uint8), np.full((4, 4), 255, np.uint8))], "ignored id 255"),
-        ([_sample("a", (8, 8), label=0)], "'a' is the only class in the training masks"),
+        ([_sample("a", (8, 8), label=0)], "'a' is the only class"),
     ],
 )
 def test_what_cannot_be_trained_on_is_said(samples: list[Sample], match: str) -> None:

@@ -161,8 +161,8 @@ def test_a_run_starts_from_another_network_where_it_fits(run: Path, tmp_path: Pa
 
 
 def test_what_cannot_be_started_from_is_a_sentence(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="there is no segmenter file"):
+    with pytest.raises(FileFormatError, match="no segmenter file"):
         train(_recipe(start="nowhere.safetensors", out=str(tmp_path / "run"), epochs=1))
     other = _recipe(model="unet:mobilenetv2_050", options={}, start=str(run), out=str(tmp_path / "other"), epochs=1)
-    with pytest.raises(SettingError, match="none of the weights to start from fits"):
+    with pytest.raises(SettingError, match=r"none.*weights.*fits"):
         train(other)

@@ -225,11 +225,11 @@ def test_the_fine_lattice_is_nearer_to_exact_on_a_photo(shared_data: Path, sxy: 
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        (torch.zeros(5), r"torch.float32 of shape \(5,\); give float32 or float64 \(N, D\)"),
+        (torch.zeros(5), r"torch\.float32 of shape \(5,\).*\(N, D\)"),
         (torch.zeros(0, 2), r"of shape \(0, 2\)"),
         (torch.zeros(5, 2, dtype=torch.long), "are torch.int64"),
-        (torch.tensor([[0.0, float("nan")]]), "the largest feature is nan"),
-        (torch.tensor([[0.0, float("inf")]]), "the largest feature is inf"),
+        (torch.tensor([[0.0, float("nan")]]), "feature is nan"),
+        (torch.tensor([[0.0, float("inf")]]), "feature is inf"),
         (torch.tensor([[3e6]]), r"3e\+06; give finite features below 2\^20"),
     ],
 )
@@ -240,9 +240,9 @@ def test_features_that_cannot_be_placed(features: Tensor, message: str) -> None:
 
 def test_values_that_do_not_fit() -> None:
     lattice = TorchLatticeFilter(torch.zeros(5, 2))
-    with pytest.raises(DataError, match=r"the values have the shape \(4, 3\); give \(5, C\)"):
+    with pytest.raises(DataError, match=r"values .*\(4, 3\).*\(5, C\)"):
         lattice(torch.zeros(4, 3))
-    with pytest.raises(DataError, match=r"the values have the shape \(1, 5, 3\)"):
+    with pytest.raises(DataError, match=r"values .*\(1, 5, 3\)"):
         lattice.transposed(torch.zeros(1, 5, 3))
-    with pytest.raises(DataError, match=r"the values are torch.int64; give floating point"):
+    with pytest.raises(DataError, match=r"values are torch\.int64.*floating point"):
         lattice(torch.zeros(5, 3, dtype=torch.long))

@@ -45,7 +45,7 @@ def test_label_ids(tmp_path):
 def test_train_ids_whatever_the_files_are_called(tmp_path, tail):
     values = (0, 2, 10, 13, 255)
     dataset = open_cityscapes(make_cityscapes(tmp_path, tail, values))
-    assert "train ids" in dataset.describe() and "to_source gives the official label ids" in dataset.describe()
+    assert "train ids" in dataset.describe() and "official label ids" in dataset.describe()
     i = dataset.names.index("aachen/aachen_000000_000019")
     labels = dataset[i].labels
     np.testing.assert_array_equal(labels, patches(0, list(values)))

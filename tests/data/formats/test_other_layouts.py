@@ -64,7 +64,7 @@ def test_stanford_packed_or_incomplete(tmp_path):
         open_dataset(f"stanford_background:{tmp_path}")
     home = make_stanford(tmp_path)
     (home / "labels" / "0000004.regions.txt").unlink()
-    with pytest.raises(DataError, match=r"0000004\.regions\.txt is not there for 0000004\.jpg"):
+    with pytest.raises(DataError, match=r"0000004\.regions\.txt.*0000004\.jpg"):
         open_dataset(home)
 
 
@@ -112,7 +112,7 @@ def test_camvid_without_its_test_split(tmp_path):
 def test_camvid_with_a_file_missing(tmp_path):
     home = make_camvid(tmp_path)
     (home / "valannot" / "0001TP_000001.png").unlink()
-    with pytest.raises(DataError, match=r"val\.txt, line 2: the mask '/SegNet/CamVid/valannot/0001TP_000001.png'"):
+    with pytest.raises(DataError, match=r"val\.txt, line 2.*'/SegNet/CamVid/valannot/0001TP_000001\.png'"):
         open_dataset(home)
 
 
@@ -156,12 +156,12 @@ def test_davis_frames_without_masks(tmp_path):
 
 def test_davis_refuses(tmp_path):
     home = make_davis(tmp_path, 2017)
-    with pytest.raises(SettingError, match="objects=id is unknown; did you mean ids"):
+    with pytest.raises(SettingError, match=r"objects=id.*mean ids"):
         open_dataset(f"davis:{home}?objects=id")
     (home / "ImageSets/2017/val.txt").write_text("swnig\n")
     with pytest.raises(DataError, match="names the sequence swnig"):
         open_dataset(home)
-    with pytest.raises(SettingError, match="needs the palette masks of DAVIS 2017"):
+    with pytest.raises(SettingError, match=r"palette masks.*2017"):
         open_dataset(f"davis:{make_davis(tmp_path / 'old')}?objects=ids")
 
 

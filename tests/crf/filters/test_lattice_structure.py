@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from segfield.crf.filters.lattice import padded_planes
+from segfield.crf.filters.lattice_embedding import BLOCK
 from segfield.crf.filters.lattice_structure import Lattice, build_lattice, key_multipliers, lattice_scale
 from segfield.errors import DataError
 
@@ -54,6 +55,28 @@ def test_vertices_and_neighbours_are_the_dictionarys(dimensions: int, parts: int
         assert found == expected
     for copy, primary in zip(lattice.copies.tolist(), lattice.primaries.tolist()):
         assert names[copy] == names[primary] and primary in primaries
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_bands_of_points_in_no_order_are_joined(parts: int) -> None:
+    """The joined lattice is the one that a single band gives: rows in the order of first touch, the same chains."""
+    features = np.random.default_rng(0).uniform(0, 4, (parts * BLOCK + 100, 2)).astype(np.float32)
+    pixels = len(features)
+    planes, boundaries = padded_planes(features.T, pixels), [*range(0, parts * BLOCK, BLOCK), pixels]
+    ids, weights = np.empty(pixels * 3, np.int32), np.empty(pixels * 3, np.float32)
+    joined = build_lattice(planes, pixels, boundaries, into=(ids, weights), joins=True)
+    whole = build_lattice(planes, pixels, [0, pixels])
+    assert joined.ids is ids and joined.weights is weights and len(joined.bands) == 1 and len(joined.copies) == 0
+    assert joined.rows == whole.rows == joined.extra_row and joined.cuts.shape == (3, parts + 1)
+    np.testing.assert_array_equal(ids, whole.ids)
+    np.testing.assert_array_equal(joined.order, whole.order)
+    np.testing.assert_array_equal(joined.bands[0].touched, whole.bands[0].touched)
+
+
+def test_bands_that_share_little_stay_apart() -> None:
+    features = np.sort(np.random.default_rng(0).uniform(0, 900, (2 * BLOCK, 1)), axis=0).astype(np.float32)
+    lattice = build_lattice(padded_planes(features.T, 2 * BLOCK), 2 * BLOCK, [0, BLOCK, 2 * BLOCK], joins=True)
+    assert len(lattice.bands) == 2
 
 
 def test_many_dimensions_do_not_fit_packed_keys() -> None:

@@ -96,7 +96,7 @@ def splat_and_blur(lattice: Lattice, values: Array, rows: Array, stride: int, ax
         def blur_part(part: int, cuts: Array = lattice.cuts[axis]) -> None:
             blur_chains(rows, lattice.order, cuts[part], cuts[part + 1], width, stride)
 
-        together(len(lattice.bands), blur_part)
+        together(lattice.cuts.shape[1] - 1, blur_part)
     spread_copies(rows, lattice.copies, lattice.primaries, 0, len(lattice.copies), width, stride)
 
 

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from segfield.classes import Array
+from segfield.crf.filters.key_table import EMPTY
 from segfield.crf.filters.lattice_chains import chain_cuts, chains_along, dilate, merge_band
 from segfield.crf.filters.lattice_embedding import embed
 from segfield.crf.threads import together
 from segfield.errors import DataError
 
 _LARGEST = 1e6
+_FEW_COPIES = 0.25  # of the vertices
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Lattice:
     copies: Array  # (S,) int32 rows that repeat `primaries`
     primaries: Array
     order: Array  # int32 rows along the chains, axis after axis, see chains_along
-    cuts: Array  # (corners, bands + 1) where in `order` each thread's share of an axis begins
+    cuts: Array  # (corners, threads + 1) where in `order` each thread's share of an axis begins
     copy_cuts: Array  # (bands + 1,) where in `copies` each band's begin
     rounds: int  # how often the axes are blurred
     extra_row: int  # rows from here on are touched by no pixel
@@ -55,8 +57,9 @@ class Lattice:
 
 
 def build_lattice(
-    planes: Array, pixels: int, boundaries: Sequence[int], rounds: int = 1, dilations: int = 0
-) -> Lattice:
+    planes: Array, pixels: int, boundaries: Sequence[int], rounds: int = 1, dilations: int = 0,
+    into: tuple[Array, Array] | None = None, joins: bool = False,
+) -> Lattice:  # fmt: skip
     """Embed the pixels, with a thread for each band.
 
     Args:
@@ -65,6 +68,9 @@ def build_lattice(
         boundaries: pixels at which bands begin, and N at the end.
         rounds: how often the axes are blurred; the more, the finer the lattice and the rounder its kernel.
         dilations: how many rings of untouched neighbours to add, so that the blur does not stop where no pixel is.
+        into: memory for ids and weights, (N·(D + 1),) int32 and float32.
+        joins: make all bands one where they touch the same vertices, as those of points in no order do; `boundaries` are
+            then multiples of a block.
 
     Raises:
         DataError: if a feature is not finite, or too large for float32 to tell pixels apart.
@@ -74,7 +80,9 @@ def build_lattice(
     parts = len(boundaries) - 1
     scale = lattice_scale(dimensions, rounds)
     multipliers = key_multipliers(planes[:, :pixels], scale)
-    ids, weights = np.empty(pixels * corners, np.int32), np.empty(pixels * corners, np.float32)
+    if into is None:
+        into = np.empty(pixels * corners, np.int32), np.empty(pixels * corners, np.float32)
+    ids, weights = into
     found: list[Any] = [None] * parts
 
     def embed_part(part: int) -> None:
@@ -84,15 +92,20 @@ def build_lattice(
     table, bands, copies, primaries = _merged(found, boundaries, ids, corners)
     vertex_keys = np.concatenate([band[3] for band in found])
     remainders = np.concatenate([band[4] for band in found])
-    touched_rows = len(vertex_keys)
-    is_copy = np.zeros(touched_rows, np.bool_)
+    found.clear()
+    is_copy = np.zeros(len(vertex_keys), np.bool_)
     for part in copies:
         is_copy[part] = True
+    if joins and sum(map(len, copies)) > _FEW_COPIES * len(vertex_keys):
+        bands = [_joined(bands, is_copy, copies, primaries, table[1], ids)]
+        vertex_keys, remainders, is_copy = vertex_keys[~is_copy], remainders[~is_copy], np.zeros(table[3], np.bool_)
+        copies, primaries = [], []
+    touched_rows = len(vertex_keys)
     for _ in range(dilations):
         keys, ids_of_keys, bits, vertex_keys, remainders = dilate(
             table[0], table[1], table[2], len(vertex_keys), vertex_keys, remainders, multipliers, is_copy
         )
-        table = (keys, ids_of_keys, bits)
+        table = (keys, ids_of_keys, bits, table[3])
         is_copy = np.concatenate([is_copy, np.zeros(len(vertex_keys) - len(is_copy), np.bool_)])
     chains: list[Any] = [None] * corners
 
@@ -114,11 +127,11 @@ def build_lattice(
 
 def _merged(
     found: Sequence[Any], boundaries: Sequence[int], ids: Array, corners: int
-) -> tuple[tuple[Array, Array, int], list[Band], list[Array], list[Array]]:
+) -> tuple[tuple[Array, Array, int, int], list[Band], list[Array], list[Array]]:
     """Number the rows of all bands, and find the vertices that several touch.
 
     Returns:
-        the table of all vertices, the bands, and for each band but the first its copies and their primaries.
+        the table of all vertices with their number, the bands, and for each band but the first its copies and their primaries.
     """
     keys, table_ids, bits, _, _, _, count = found[0]
     rows = 0
@@ -134,7 +147,28 @@ def _merged(
             copies.append(own[:shared])
             primaries.append(other[:shared])
         rows += amount
-    return (keys, table_ids, bits), bands, copies, primaries
+    return (keys, table_ids, bits, count), bands, copies, primaries
+
+
+def _joined(
+    bands: Sequence[Band],
+    is_copy: Array,
+    copies: Sequence[Array],
+    primaries: Sequence[Array],
+    table_ids: Array,
+    ids: Array,
+) -> Band:
+    """One band of all: rows that are copies fall away, in `ids` and the table, and the others close ranks."""
+    before = np.concatenate([[0], np.cumsum(~is_copy)])  # rows that stay, before each
+    number = before[:-1].astype(np.int32)
+    for own, primary in zip(copies, primaries):
+        number[own] = number[primary]
+    np.take(number, ids, out=ids, mode="clip")
+    filled = table_ids != EMPTY
+    table_ids[filled] = number[table_ids[filled]]
+    touched = [before[band.first_row + band.touched] for band in bands]
+    whole = np.concatenate([*(part[:-1] for part in touched[:-1]), touched[-1]])
+    return Band(bands[0].start, bands[-1].stop, 0, whole)
 
 
 def lattice_scale(dimensions: int, rounds: int = 1) -> Array:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from segfield.crf.pydensecrf import eigen
 from segfield.crf.pydensecrf.densecrf import (
     CONST_KERNEL,
     DIAG_KERNEL,
@@ -48,6 +49,7 @@ __all__ = [
     "compute_unary",
     "create_pairwise_bilateral",
     "create_pairwise_gaussian",
+    "eigen",
     "softmax_to_unary",
     "unary_from_labels",
     "unary_from_softmax",

@@ -1,22 +1,25 @@
-"""DenseCRF and DenseCRF2D with pydensecrf's interface, on segfield's filters.
+"""DenseCRF and DenseCRF2D with pydensecrf's interface, on segfield's engines.
 
-The usual model of an image, one Gaussian and one bilateral term, runs on the fused image engine; any other runs mean
-field over lattice filters. Beyond pydensecrf: any number of bands, any depth of image, any array type.
+The usual model of an image, one Gaussian and one bilateral term, runs on the fused image engine; any other, and steps one
+at a time, on lattices of the points. Beyond pydensecrf: any number of bands, any depth of image, any array type.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from segfield.classes import Array
 from segfield.crf.engines import Engine, build_engine
-from segfield.crf.features import bilateral_features, position_features
-from segfield.crf.filters.filter import Filter
-from segfield.crf.mean_field import Kernel, mean_field
-from segfield.crf.pydensecrf.terms import NORMALIZATIONS, ImageKernel, ModelError, Term, matrix, reward
+from segfield.crf.filters.lattice import padded_planes
+from segfield.crf.image_kernels import bilateral_planes
+from segfield.crf.points_crf import PointsCRF
+from segfield.crf.points_kernels import PointKernel
+from segfield.crf.pydensecrf import eigen as eigen
+from segfield.crf.pydensecrf.errors import ModelError, WrongTypeError
+from segfield.crf.pydensecrf.given import Widths, matrix, numbers, whole_number, widths
+from segfield.crf.pydensecrf.terms import NORMALIZATIONS, ImageKernel, Term, reward
 from segfield.crf.pydensecrf.terms import ConstUnary as ConstUnary
 from segfield.crf.pydensecrf.terms import KernelType as KernelType
 from segfield.crf.pydensecrf.terms import LogisticUnary as LogisticUnary
@@ -25,9 +28,6 @@ from segfield.crf.pydensecrf.terms import Unary as Unary
 
 CONST_KERNEL, DIAG_KERNEL, FULL_KERNEL = KernelType
 NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC = NormalizationType
-
-Widths = float | Sequence[float]
-FORBIDDEN = 1e9  # an infinite energy, of p = 0, in numbers that can be added up
 
 
 class DenseCRF:
@@ -39,14 +39,14 @@ class DenseCRF:
     """
 
     def __init__(self, nvar: int, nlabels: int) -> None:
-        if nvar < 1 or nlabels < 1:
+        self._points, self._labels = whole_number("nvar", nvar), whole_number("nlabels", nlabels)
+        if self._points < 1 or self._labels < 1:
             raise ModelError(
-                f"a CRF of {nvar} points and {nlabels} labels has nothing to infer; both must be at least 1"
+                f"a CRF of {nvar} points and {nlabels} labels has nothing to infer; give at least 1 of each"
             )
-        self._points = int(nvar)
-        self._labels = int(nlabels)
         self._unary: Array | None = None
         self._terms: list[Term] = []
+        self._built: PointsCRF | None = None
 
     def setUnaryEnergy(self, u: Any, f: Any = None) -> None:  # noqa: N802  pydensecrf's names from here on
         """Energies (K, N) = −log probability; or, with `f`, a logistic unary: u (K, D) times f (D, N)."""
@@ -54,14 +54,15 @@ class DenseCRF:
 
     def setUnary(self, u: Unary) -> None:  # noqa: N802
         """A ConstUnary or LogisticUnary."""
-        energies = np.minimum(u.energies, FORBIDDEN)
-        if energies.shape != (self._labels, self._points):
-            raise ModelError(
-                f"the unary energy has shape {energies.shape}, expected {(self._labels, self._points)}: (labels, points)"
+        if not isinstance(u, Unary):
+            raise WrongTypeError(
+                f"u is {type(u).__name__}; give ConstUnary(…) or LogisticUnary(…), or use setUnaryEnergy"
             )
-        if not np.isfinite(energies).all():
-            raise ModelError("the unary energy holds NaN or −inf; it is −log p of probabilities p between 0 and 1")
-        self._unary = energies
+        if u.energies.shape != (self._labels, self._points):
+            raise ModelError(
+                f"u has the shape {u.energies.shape}; give energies of shape {(self._labels, self._points)}: (labels, points)"
+            )
+        self._unary = u.energies
 
     def addPairwiseEnergy(  # noqa: N802
         self,
@@ -78,15 +79,17 @@ class DenseCRF:
             kernel: accepted; it matters for learning alone.
             normalization: one of the four constants.
         """
-        points = matrix(features, "the features").T
-        if points.shape[0] != self._points:
-            raise ModelError(f"the features have shape {points.T.shape}, expected (dimensions, {self._points})")
-        rows = points.copy()
-        self._add(lambda: _lattice(rows), compat, kernel, normalization)
+        points = matrix(features, "features", f"numbers of shape (dimensions, {self._points})")
+        if points.shape[1] != self._points or len(points) == 0:
+            raise ModelError(f"features have the shape {points.shape}; give (dimensions, {self._points})")
+        if not np.isfinite([points.min(), points.max()]).all():
+            raise ModelError("features hold NaN or infinity; give finite numbers, divided by widths other than 0")
+        planes = padded_planes(points, self._points)
+        self._add(PointKernel(len(planes), lambda: planes, _kind(kernel, normalization)), compat)
 
     def inference(self, niter: int) -> Array:
         """Mean field, `niter` iterations → probabilities (K, N) float32."""
-        return self._mean_field(niter)
+        return self._engine().run(self._energies(), self._weights(), max(0, whole_number("niter", niter)))
 
     def map(self, niter: int) -> Array:
         """The most probable label of each point, (N,) int16, after `niter` iterations."""
@@ -94,51 +97,52 @@ class DenseCRF:
         return labels
 
     def startInference(self) -> tuple[Array, Array, Array]:  # noqa: N802
-        """Probabilities (K, N) from the unary alone, to be stepped in place, and two arrays that are not used."""
-        return self._mean_field(0), np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
+        """Probabilities (K, N) from the unary alone, to be stepped in place, and two arrays that are not used.
+
+        Without a unary they are 0, as pydensecrf's.
+        """
+        if self._unary is None:
+            begin: Array = np.zeros((self._labels, self._points), np.float32)
+        else:
+            begin = PointsCRF(self._points, []).run(self._unary, [], 0)
+        return begin, np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
 
     def stepInference(self, Q: Array, tmp1: Any = None, tmp2: Any = None) -> None:  # noqa: N802, N803
         """One iteration, in place on Q (K, N)."""
-        Q[...] = self._mean_field(1, start=self._rows(Q))
+        self._check_probabilities(Q)
+        rows = Q if Q.dtype == np.float32 and Q.flags.c_contiguous else np.ascontiguousarray(Q, np.float32)
+        self._engine().step(self._energies(), self._weights(), rows)
+        if rows is not Q:
+            Q[...] = rows
 
     def klDivergence(self, Q: Array) -> float:  # noqa: N802, N803
         """KL divergence of Q (K, N) from the model, up to a constant, as pydensecrf counts it."""
-        rows = self._rows(Q).astype(np.float64)
-        energy = self._energies().astype(np.float64)
-        for term in self._terms:
-            energy = energy + term.energy(self._rows(Q))
-        return float((rows * (np.log(np.maximum(rows, 1e-20)) + energy)).sum())
+        self._check_probabilities(Q)
+        return self._engine().divergence(self._energies(), self._weights(), Q)
 
-    def _add(
-        self,
-        build: Callable[[], Filter],
-        compat: Any,
-        kernel: int,
-        normalization: int,
-        image_kernel: ImageKernel | None = None,
-    ) -> None:
-        if kernel not in tuple(KernelType) or normalization not in NORMALIZATIONS:
-            raise ModelError(
-                f"kernel {kernel} and normalization {normalization} must be among the module's constants, such as "
-                "DIAG_KERNEL and NORMALIZE_SYMMETRIC"
-            )
-        weight = reward(compat, self._labels)
-        self._terms.append(Term(build, weight, NORMALIZATIONS[int(normalization)], image_kernel))
+    def _add(self, kernel: PointKernel, compat: Any, image_kernel: ImageKernel | None = None) -> None:
+        self._terms.append(Term(kernel, reward(compat, self._labels), image_kernel))
+        self._built = None
 
-    def _mean_field(self, iterations: int, start: Array | None = None) -> Array:
-        kernels: list[Kernel] = [term.kernel for term in self._terms] if iterations else []
-        found = mean_field(self._energies(), kernels, iterations=int(iterations), start=start)
-        return np.ascontiguousarray(found.probabilities.T, dtype=np.float32)
+    def _engine(self) -> PointsCRF:
+        """The lattices of all terms, built at their first use."""
+        if self._built is None:
+            self._built = PointsCRF(self._points, [term.kernel for term in self._terms])
+        return self._built
+
+    def _weights(self) -> list[Array]:
+        return [term.weight for term in self._terms]
 
     def _energies(self) -> Array:
-        if self._unary is None:
-            return np.zeros((self._points, self._labels), np.float32)
-        return np.ascontiguousarray(self._unary.T)
+        return np.zeros((self._labels, self._points), np.float32) if self._unary is None else self._unary
 
-    def _rows(self, columns: Array) -> Array:
-        if np.shape(columns) != (self._labels, self._points):
-            raise ModelError(f"Q has shape {np.shape(columns)}, expected {(self._labels, self._points)}")
-        return np.ascontiguousarray(np.asarray(columns, dtype=np.float32).T)
+    def _check_probabilities(self, probabilities: Any) -> None:
+        if not isinstance(probabilities, np.ndarray):
+            raise WrongTypeError(f"Q is {type(probabilities).__name__}; give an array, as startInference does")
+        if probabilities.shape != (self._labels, self._points):
+            raise ModelError(
+                f"Q has the shape {probabilities.shape}; give {(self._labels, self._points)}: (labels, points)"
+            )
 
 
 class DenseCRF2D(DenseCRF):
@@ -150,9 +154,12 @@ class DenseCRF2D(DenseCRF):
     """
 
     def __init__(self, w: int, h: int, nlabels: int) -> None:
-        super().__init__(int(w) * int(h), nlabels)
-        self._shape = (int(h), int(w))
-        self._built: tuple[int, Engine] | None = None
+        width, height = whole_number("w", w), whole_number("h", h)
+        if width < 1 or height < 1:
+            raise ModelError(f"an image of w={w} and h={h} has no pixels; give at least 1 of each")
+        super().__init__(width * height, nlabels)
+        self._shape = (height, width)
+        self._image_engine: Engine | None = None
 
     def addPairwiseGaussian(  # noqa: N802
         self,
@@ -162,8 +169,10 @@ class DenseCRF2D(DenseCRF):
         normalization: int = NormalizationType.NORMALIZE_SYMMETRIC,
     ) -> None:
         """A term of position: sxy in pixels, one number or (x, y)."""
-        features = position_features(self._shape, sxy)
-        self._add(lambda: _lattice(features), compat, kernel, normalization, ImageKernel(_pair(sxy), None))
+        pair = widths("sxy", sxy, 2, "of x and y, in pixels")
+        blank = np.empty((0, *self._shape), np.uint8)
+        points = PointKernel(2, lambda: bilateral_planes(blank, pair, 1.0), _kind(kernel, normalization))
+        self._add(points, compat, ImageKernel(pair, None))
 
     def addPairwiseBilateral(  # noqa: N802
         self,
@@ -182,66 +191,80 @@ class DenseCRF2D(DenseCRF):
             rgbim: (H, W, bands), any number type.
             compat, kernel, normalization: as for `addPairwiseEnergy`.
         """
-        image = np.array(rgbim)
-        if image.ndim != 3 or image.shape[:2] != self._shape:
-            raise ModelError(f"rgbim has shape {image.shape}, expected {(*self._shape, 3)}: (height, width, bands)")
-        bands = np.ascontiguousarray(image.transpose(2, 0, 1))
-        features = bilateral_features(bands, sxy, srgb)
-        widths = np.broadcast_to(np.asarray(srgb, dtype=np.float64), (len(bands),)).tolist()
-        image_kernel = ImageKernel(_pair(sxy), bands, tuple(widths))
-        self._add(lambda: _lattice(features), compat, kernel, normalization, image_kernel)
+        wanted = f"an array (height, width, bands) with height {self._shape[0]} and width {self._shape[1]}"
+        if rgbim is None:
+            raise WrongTypeError(f"rgbim is None; give {wanted}")
+        image = np.asarray(rgbim)
+        if image.dtype.kind not in "biuf":
+            numbers("rgbim", rgbim, wanted)
+        if image.ndim != 3 or image.shape[:2] != self._shape or image.shape[2] == 0:
+            raise ModelError(f"rgbim has the shape {image.shape}; give {wanted}")
+        if image.dtype.kind == "f" and not np.isfinite([image.min(), image.max()]).all():
+            raise ModelError("rgbim holds NaN or infinity; give finite numbers")
+        bands = np.array(image.transpose(2, 0, 1), order="C")
+        pair = widths("sxy", sxy, 2, "of x and y, in pixels")
+        colours = widths("srgb", srgb, len(bands), "one for each band of rgbim, in its units")
+        points = PointKernel(
+            2 + len(bands), lambda: bilateral_planes(bands, pair, colours), _kind(kernel, normalization)
+        )
+        self._add(points, compat, ImageKernel(pair, bands, colours))
 
     def inference(self, niter: int) -> Array:
         """Mean field, `niter` iterations → probabilities (K, N) float32."""
-        engine = self._image_engine()
-        if engine is None or self._unary is None or niter < 1:
-            return self._mean_field(niter)
-        weights = {term.image_kernel.image is None: term.weight for term in self._terms if term.image_kernel}
-        unary = self._unary.reshape(self._labels, *self._shape)
-        found = engine.run(
-            unary,
-            bilateral_weight=weights.get(False, 0.0),
-            gaussian_weight=weights.get(True, 0.0),
-            iterations=int(niter),
+        iterations = whole_number("niter", niter)
+        if self._unary is None or iterations < 1 or not self._is_usual():
+            return super().inference(iterations)
+        kernels = {term.image_kernel.image is None: term for term in self._terms if term.image_kernel}
+        bilateral, gaussian = kernels.get(False), kernels.get(True)
+        if self._image_engine is None:
+            self._image_engine = self._build_image_engine(bilateral, gaussian)
+        found = self._image_engine.run(
+            self._unary.reshape(self._labels, *self._shape),
+            bilateral_weight=bilateral.weight if bilateral else 0.0,
+            gaussian_weight=gaussian.weight if gaussian else 0.0,
+            iterations=iterations,
         )
         probabilities: Array = np.ascontiguousarray(found.reshape(self._labels, -1))
         return probabilities
 
-    def _image_engine(self) -> Engine | None:
-        """The fused engine, if it can run these terms: at most one of position and one of colour, normalised alike."""
-        kernels = [term.image_kernel for term in self._terms if term.image_kernel and term.weight.ndim < 2]
-        bilateral = [kernel for kernel in kernels if kernel.image is not None]
-        gaussian = [kernel for kernel in kernels if kernel.image is None]
-        kinds = {term.normalization for term in self._terms}
+    def _add(self, kernel: PointKernel, compat: Any, image_kernel: ImageKernel | None = None) -> None:
+        super()._add(kernel, compat, image_kernel)
+        self._image_engine = None
+
+    def _is_usual(self) -> bool:
+        """Whether the fused engine can run these terms: at most one of position and one of colour, normalised alike."""
+        images = [term.image_kernel for term in self._terms if term.image_kernel]
+        bilateral = sum(kernel.image is not None for kernel in images)
+        kinds = {term.kernel.normalization for term in self._terms}
         # Without normalisation the scale of the kernels shows, and pydensecrf's is the lattice's for both.
-        if (
-            len(kernels) < len(self._terms)
-            or len(kinds) != 1
-            or "none" in kinds
-            or max(len(bilateral), len(gaussian)) > 1
-        ):
-            return None
-        if self._built is None or self._built[0] != len(self._terms):
-            blank = np.zeros((1, *self._shape), np.uint8)
-            engine = build_engine(
-                bilateral[0].image if bilateral else blank,
-                bilateral_sxy=bilateral[0].sxy if bilateral else None,
-                bilateral_srgb=bilateral[0].srgb if bilateral else 1.0,
-                gaussian_sxy=gaussian[0].sxy if gaussian else None,
-                normalization=kinds.pop(),
-                accuracy="fast",
-                epsilon=1e-3,
-            )
-            self._built = (len(self._terms), engine)
-        return self._built[1]
+        return (
+            len(images) == len(self._terms)
+            and len(kinds) == 1
+            and "none" not in kinds
+            and max(bilateral, len(images) - bilateral) <= 1
+        )
+
+    def _build_image_engine(self, bilateral: Term | None, gaussian: Term | None) -> Engine:
+        appearance = bilateral.image_kernel if bilateral else None
+        position = gaussian.image_kernel if gaussian else None
+        image = appearance.image if appearance else np.zeros((1, *self._shape), np.uint8)
+        return build_engine(
+            image,
+            bilateral_sxy=appearance.sxy if appearance else None,
+            bilateral_srgb=appearance.srgb if appearance else 1.0,
+            gaussian_sxy=position.sxy if position else None,
+            normalization=self._terms[0].kernel.normalization,
+            accuracy="fast",
+            epsilon=1e-3,
+        )
 
 
-def _pair(widths: Widths) -> tuple[float, ...]:
-    """(x, y) of one number or two."""
-    return tuple(np.broadcast_to(np.asarray(widths, dtype=np.float64), (2,)).tolist())
-
-
-def _lattice(features: Array) -> Filter:
-    from segfield.crf.filters.lattice import LatticeFilter
-
-    return LatticeFilter(features)
+def _kind(kernel: int, normalization: int) -> Any:
+    """The filter's word for pydensecrf's constant."""
+    given = whole_number("kernel", kernel), whole_number("normalization", normalization)
+    if given[0] not in tuple(KernelType) or given[1] not in NORMALIZATIONS:
+        raise ModelError(
+            f"kernel {kernel} and normalization {normalization} must be among the module's constants, such as "
+            "DIAG_KERNEL and NORMALIZE_SYMMETRIC"
+        )
+    return NORMALIZATIONS[given[1]]

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from segfield.classes import Array
-from segfield.crf.filters.filter import Filter, Normalization, Normalized
-from segfield.crf.mean_field import Kernel
+from segfield.crf.filters.filter import Normalization
 from segfield.crf.parameters import LARGEST_WEIGHT
-from segfield.errors import DataError
-
-
-class ModelError(DataError, ValueError):
-    """What a model was given does not fit it. A ValueError as well, which is what pydensecrf raises."""
+from segfield.crf.points_kernels import PointKernel
+from segfield.crf.pydensecrf.errors import ModelError
+from segfield.crf.pydensecrf.given import matrix, numbers
 
 
 class NormalizationType(enum.IntEnum):
@@ -41,11 +35,20 @@ class KernelType(enum.IntEnum):
 NORMALIZATIONS: dict[int, Normalization] = {0: "none", 1: "before", 2: "after", 3: "symmetric"}
 
 
+FORBIDDEN = 1e9  # an infinite energy, of p = 0, in numbers that can be added up
+
+
 class Unary:
-    """Energies (K, N) of each label at each point."""
+    """Energies (K, N) of each label at each point; infinite ones are made finite.
+
+    Raises:
+        ModelError: they hold NaN or −inf.
+    """
 
     def __init__(self, energies: Array) -> None:
-        self.energies = energies
+        self.energies: Array = np.minimum(energies, np.float32(FORBIDDEN))
+        if energies.size and not np.isfinite(self.energies.min()):
+            raise ModelError("u holds NaN or −inf; give energies −log p, of probabilities p between 0 and 1")
 
 
 class ConstUnary(Unary):
@@ -56,7 +59,7 @@ class ConstUnary(Unary):
     """
 
     def __init__(self, u: Any) -> None:
-        super().__init__(matrix(u, "the unary energy").copy())
+        super().__init__(matrix(u, "u", "energies (labels, points)"))
 
 
 class LogisticUnary(Unary):
@@ -68,14 +71,14 @@ class LogisticUnary(Unary):
     """
 
     def __init__(self, L: Any, f: Any) -> None:  # noqa: N803  pydensecrf's name
-        weights, features = matrix(L, "the logistic unary's L"), matrix(f, "the logistic unary's features f")
+        weights, features = matrix(L, "L", "weights (K, D)"), matrix(f, "f", "features (D, N)")
         if weights.shape[1] != features.shape[0]:
-            raise ModelError(f"L {weights.shape} and f {features.shape} do not fit: expected (K, D) and (D, N)")
+            raise ModelError(f"L {weights.shape} and f {features.shape} do not fit; give (K, D) and (D, N)")
         super().__init__(weights @ features)
 
 
 class ImageKernel(NamedTuple):
-    """A kernel on an image's pixels that the fused image engine knows."""
+    """A kernel on an image's pixels, as the fused image engine takes it."""
 
     sxy: tuple[float, ...]
     image: Array | None
@@ -83,26 +86,14 @@ class ImageKernel(NamedTuple):
     srgb: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
-class Term:
-    """One pairwise term, its filter built when it is first needed."""
+class Term(NamedTuple):
+    """One pairwise term."""
 
-    build: Callable[[], Filter]
+    kernel: PointKernel
     weight: Array
     """Reward for the same label, (); for each label, (K,); or as a matrix, (K, K). pydensecrf's penalties with the sign
     turned."""
-    normalization: Normalization
     image_kernel: ImageKernel | None = None
-
-    @cached_property
-    def kernel(self) -> Kernel:
-        return Kernel(Normalized(self.build(), self.normalization), self.weight)
-
-    def energy(self, probabilities: Array) -> Array:
-        """What the term adds to the energies, (N, K), given the probabilities (N, K)."""
-        messages = self.kernel.filter(probabilities)
-        added: Array = -(messages @ self.weight.T if self.weight.ndim == 2 else messages * self.weight)
-        return added
 
 
 def reward(compat: Any, labels: int) -> Array:
@@ -110,24 +101,14 @@ def reward(compat: Any, labels: int) -> Array:
 
     A number rewards the same label. A vector or a matrix is a penalty, as it stands; a matrix is made symmetric.
     """
-    with np.errstate(over="ignore"):  # what is infinite then, is refused below
-        found = np.asarray(compat, dtype=np.float32)
+    found = numbers("compat", compat, f"a number, ({labels},) or ({labels}, {labels})")
     if found.shape not in ((), (labels,), (labels, labels)):
-        raise ModelError(f"compat has shape {found.shape}, expected a number, ({labels},) or ({labels}, {labels})")
+        raise ModelError(f"compat has the shape {found.shape}; give a number, ({labels},) or ({labels}, {labels})")
     if not (np.abs(found) <= LARGEST_WEIGHT).all():
         raise ModelError(
             f"compat holds NaN or infinite values, or such beyond {LARGEST_WEIGHT:g}, which overflow; give smaller ones"
         )
+    found = found.astype(np.float32)
     if found.ndim == 0:
         return found
     return -found if found.ndim == 1 else -(found + found.T) / 2
-
-
-def matrix(values: Any, what: str) -> Array:
-    """(rows, columns) float32, contiguous."""
-    found = np.ascontiguousarray(values, dtype=np.float32)
-    if found.ndim != 2:
-        raise ModelError(
-            f"{what} has shape {found.shape}, expected two dimensions: flatten the pixels, reshape((K, -1))"
-        )
-    return found

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from segfield.classes import ClassTable
+from segfield.data.value_range import values_of
 from segfield.errors import FileFormatError, SegfieldError, SettingError
 from segfield.inference.export import export_onnx
 from segfield.inference.finite import finite
@@ -43,7 +44,7 @@ class ExportedSegmenter(BaseSegmenter):
         self.precision = str(document.get("precision", "float32"))
         self.classes = ClassTable.from_dict(document["classes"])
         self.facts = dict(document.get("facts") or {})
-        self.refiner = refiner_of(document, file)
+        self.refiner, self.values = refiner_of(document, file), values_of(document, file)
         self._bands = int(document["classifier"]["bands"])
         self._stride, self._margin = int(document["stride"]), int(document["receptive_margin"])
         self._network_bytes = NetworkBytes(**document["network_bytes"])

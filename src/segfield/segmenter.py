@@ -17,7 +17,9 @@ import segfield
 from segfield.classes import Array, ClassTable
 from segfield.crf.refiner import Refine, Refiner, build_refiner
 from segfield.data.files import write_atomically
-from segfield.errors import DataError, FileFormatError, SegfieldError
+from segfield.data.value_matching import in_trained_units
+from segfield.data.value_range import ValueRange, check_finite, values_of
+from segfield.errors import DataError, FileFormatError, SegfieldError, SettingError
 from segfield.inference.devices import pick_device
 from segfield.inference.image import predict_image
 from segfield.inference.memory import NetworkBytes, network_bytes
@@ -68,11 +70,15 @@ class BaseSegmenter(ABC):
         classes: the class table, K long.
         facts: what is kept beside the weights: recipe, scores, versions.
         refiner: cleans the edges of its probabilities at every prediction that does not say otherwise.
+        values: what the numbers of its images mean; None in files older than that, which take every image as it is.
+        image_range: the value that counts as white in all images it is given, where the user says so.
     """
 
     classes: ClassTable
     facts: dict[str, Any]
     refiner: Refiner | None
+    values: ValueRange | None = None
+    image_range: float | None = None
 
     @property
     @abstractmethod
@@ -102,6 +108,24 @@ class BaseSegmenter(ABC):
     def network_bytes(self) -> NetworkBytes:
         """Memory the network takes for a tile, beside its weights."""
 
+    def in_own_units(self, image: Array, name: str = "", image_range: float | None = None) -> Array:
+        """An image (C, H, W) of any kind in the numbers trained on, as `data.value_matching` has it.
+
+        Raises:
+            DataError: if it holds NaN or infinity, or what its numbers mean is not certain.
+            SettingError: if `image_range` is out of range, or the file does not tell what it was trained on.
+        """
+        white = self.image_range if image_range is None else image_range
+        if self.values is not None:
+            return in_trained_units(image, self.values, white, name)
+        if white is not None:
+            raise SettingError(
+                "image_range needs to know the numbers trained on, and this segmenter file is older than that; "
+                "give images like those it was trained on, or train anew"
+            )
+        check_finite(image, f"image '{name}'" if name else "the image")
+        return image
+
     def __call__(
         self,
         image: Array,
@@ -112,11 +136,12 @@ class BaseSegmenter(ABC):
         scales: Sequence[float] = (1.0,),
         probabilities: bool = False,
         refine: Refine = "auto",
+        image_range: float | None = None,
     ) -> Segmentation:
         """Predict one image of any size, by overlapping tiles where it is larger than one.
 
         Args:
-            image: (C, H, W), in the range of the files trained on.
+            image: (C, H, W), in the range of the files trained on; of another bit depth with a warning.
             name: of the segmentation.
             tile: tile side in pixels; None predicts images of a moderate size whole and picks one for larger ones.
             flips: average over mirror images: 'none', 'horizontal' or 'all'.
@@ -124,14 +149,15 @@ class BaseSegmenter(ABC):
             probabilities: keep (K, H, W) probabilities in the result.
             refine: 'auto' with the refiner this segmenter carries, 'off' without, 'on' with it or else the dense CRF's
                 defaults; the name of a preset, a JSON file, or a refiner such as `DenseCRF(bilateral_sxy=50)`.
+            image_range: the image's value that counts as white, where its kind does not tell.
 
         Raises:
             SettingError: if a setting is unknown or out of range.
-            DataError: if the image is not (C, H, W) with the segmenter's C.
+            DataError: if the image is not (C, H, W) with the segmenter's C, holds NaN, or its numbers may mean anything.
         """
         return predict_image(
             self,
-            image,
+            self.in_own_units(image, name, image_range),
             tile=tile,
             flips=flips,
             scales=scales,
@@ -151,6 +177,7 @@ class Segmenter(BaseSegmenter):
         scaling: input scaling in the files' own units.
         facts: anything worth keeping beside the weights (scores, recipe, versions); JSON-able.
         refiner: cleans the edges of its probabilities at every prediction that does not say otherwise; saved with it.
+        values: what the numbers of the images trained on mean.
     """
 
     def __init__(
@@ -161,6 +188,7 @@ class Segmenter(BaseSegmenter):
         scaling: Scaling,
         facts: Mapping[str, Any] | None = None,
         refiner: Refiner | None = None,
+        values: ValueRange | None = None,
     ) -> None:
         if spec.classes != len(classes):
             raise DataError(
@@ -173,6 +201,7 @@ class Segmenter(BaseSegmenter):
         self.scaling = scaling
         self.facts = dict(facts or {})
         self.refiner = refiner
+        self.values = values
 
     @property
     def bands(self) -> int:
@@ -220,6 +249,7 @@ class Segmenter(BaseSegmenter):
             "classifier": {**asdict(self.spec), "options": dict(self.spec.options)},
             "classes": self.classes.as_dict(),
             "scaling": asdict(self.scaling),
+            "values": None if self.values is None else self.values.as_dict(),
             "facts": self.facts,
             "refiner": None if self.refiner is None else self.refiner.as_dict(),
         }
@@ -238,14 +268,14 @@ class Segmenter(BaseSegmenter):
         check_format(document, file)
         check_scaling(document, file)
         check_finite(tensors, str(file), NO_NUMBERS)
-        refiner = refiner_of(document, file)
+        refiner, values = refiner_of(document, file), values_of(document, file)
         try:
             spec = ClassifierSpec(**document["classifier"])
             classes = ClassTable.from_dict(document["classes"])
             scaling = Scaling(tuple(document["scaling"]["mean"]), tuple(document["scaling"]["std"]))
             classifier = build_classifier(spec.name, spec.bands, spec.classes, None, spec.options)
             classifier.load_state_dict(tensors)
-            segmenter = cls(classifier, spec, classes, scaling, document.get("facts"), refiner)
+            segmenter = cls(classifier, spec, classes, scaling, document.get("facts"), refiner, values)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SegfieldError) as error:
             reason = str(error).strip().splitlines()[0].split(";")[0][:200]
             raise FileFormatError(

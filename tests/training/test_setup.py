@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from segfield.classes import ClassTable
-from segfield.data.augmentation import AugmentationConfig
 from segfield.data.cache import CachedDataset
 from segfield.data.dataset import Dataset, Sample
+from segfield.data.value_range import ValueRange
 from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.models import build_classifier
 from segfield.segmenter import ClassifierSpec, Scaling, Segmenter
@@ -26,7 +26,6 @@ from segfield.training.setup import (
     measure,
     open_splits,
     start_from,
-    with_crop,
 )  # fmt: skip
 
 RECIPE = Recipe(data="scenes:count=10,size=32x48", model="unet_padded", options={"width": 2}, weights="none")
@@ -69,7 +68,8 @@ def test_statistics_are_numpys() -> None:
     np.testing.assert_allclose(measured.mean, pixels.mean(axis=1))
     np.testing.assert_allclose(measured.std, pixels.std(axis=1))
     assert measured.counts.pixels.tolist() == [900, 900]
-    assert (measured.bands, measured.top, measured.smallest, measured.same_size) == (2, 255, (20, 30), False)
+    assert (measured.bands, measured.typical, measured.same_size) == (2, (30, 30), False)
+    assert measured.values == ValueRange("uint8", 255)
 
 
 @pytest.mark.parametrize("grey_first", [True, False])
@@ -115,28 +115,6 @@ def test_the_hash_is_of_content() -> None:
 def test_what_cannot_be_trained_on_is_said(samples: list[Sample], match: str) -> None:
     with pytest.raises(DataError, match=match):
         measure(CachedDataset(Given(*samples), 0), threads=1)
-
-
-def test_the_crop_is_the_image_or_what_all_images_hold() -> None:
-    def crop(*sizes: tuple[int, int]) -> tuple[int, int] | None:
-        samples = [_sample(f"s{i}", size) for i, size in enumerate(sizes)]
-        return with_crop(RECIPE, measure(CachedDataset(Given(*samples), 0), 1)).augment.crop
-
-    assert crop((50, 70), (50, 70)) == (50, 70)
-    assert crop((70, 100), (90, 66)) == (64, 64)
-    assert crop((600, 600)) == (512, 512)
-    assert crop((1, 1), (70, 100), (3, 90)) == (64, 96)  # thumbnails do not count
-    assert crop((20, 20), (30, 18)) == (20, 18)
-
-
-def test_whole_images_of_several_sizes_go_one_by_one() -> None:
-    whole = dataclasses.replace(RECIPE, augment=AugmentationConfig(whole=True))
-    differing = measure(CachedDataset(Given(_sample("a", (50, 70)), _sample("b", (70, 50))), 0), 1)
-    assert with_crop(dataclasses.replace(whole, batch_size=1), differing).augment.crop is None
-    with pytest.raises(SettingError, match="give batch_size 1"):
-        with_crop(whole, differing)
-    alike = measure(CachedDataset(Given(_sample("a", (50, 70)), _sample("b", (50, 70))), 0), 1)
-    assert with_crop(whole, alike).augment.crop is None
 
 
 def test_scaling_comes_from_the_data_where_no_weights_ask_for_another() -> None:

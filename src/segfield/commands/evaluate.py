@@ -85,7 +85,7 @@ def evaluate(
         raise SettingError(f"there is no split '{split}' to score; {known}; choose with --split")
     chosen = dataset if split == "all" else dataset.split(split)
     check_same_classes(loaded, chosen)
-    refiner = chosen_refiner(refine, loaded.refiner)
+    refiner = chosen_refiner(refine, loaded.refiner, loaded.values)
     unrefined = Evaluator(loaded.classes, boundaries=boundaries, calibration=False)
     folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to shows before the work, not after it
     evaluation, gallery = evaluate_segmenter(

@@ -78,7 +78,7 @@ def export(
         if parts is not None:
             draft.replace(whole)
             with console.status(f"finding the ranges of values on {len(parts[0])} images"):
-                quantise_segmenter(whole, draft, (_window(sample, loaded.bands) for sample in parts[0]))
+                quantise_segmenter(whole, draft, (_window(sample, loaded) for sample in parts[0]))
             if check:
                 told = _cost(ExportedSegmenter.load(whole), ExportedSegmenter.load(draft), parts[1], console)
         elif check:
@@ -130,11 +130,11 @@ def _parts(dataset: Dataset, count: int, segmenter: Segmenter) -> list[Dataset]:
     return parts
 
 
-def _window(sample: Sample, bands: int) -> Array:
-    """The middle of a sample's image, float32, with the segmenter's bands as in prediction."""
+def _window(sample: Sample, segmenter: Segmenter) -> Array:
+    """The middle of a sample's image, float32, in the segmenter's numbers and bands as in prediction."""
     from segfield.data.images import fit_bands
 
-    image = fit_bands(sample.image, bands, sample.name)
+    image = fit_bands(segmenter.in_own_units(sample.image, sample.name), segmenter.bands, sample.name)
     top, left = (max(0, (length - SIDE) // 2) for length in image.shape[1:])
     return image[:, top : top + SIDE, left : left + SIDE].astype("float32")
 

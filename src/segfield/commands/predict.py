@@ -96,7 +96,7 @@ def predict(
     loaded = load_segmenter(segmenter, device, engine)
     tiling = tiling_for(loaded, tile, overlap, scales)
     options: dict[str, Any] = {"tile": tile, "overlap": overlap, "flips": flips, "scales": list(scales)}
-    refiner = chosen_refiner(refine, loaded.refiner)
+    refiner = chosen_refiner(refine, loaded.refiner, loaded.values)
     results = ResultsFolder(Path(out), kinds, clip_kinds=clip_kinds)
     settings = {"segmenter": _digest(Path(segmenter)), **options, "source_values": source_values, **clips.as_settings()}
     settings |= {"tile": tiling[0], "overlap": tiling[1], "whole": tile is None and overlap is None}

@@ -79,6 +79,7 @@ def tune(
     """
     from rich.console import Console
 
+    from segfield.crf.refiner import in_range
     from segfield.crf.tune import tune as tune_crf
     from segfield.crf.tuning.page import write_page
     from segfield.crf.tuning.progress import stage
@@ -96,6 +97,8 @@ def tune(
     crf = _base_crf(base)
     set_threads()
     loaded = Segmenter.load(segmenter, device=device)
+    if loaded.values is not None:
+        crf = in_range(crf, loaded.values)
     if out_of_fold is not None:
         parts = fold_parts(out_of_fold, data, classes, _recipe)
     else:
@@ -103,7 +106,7 @@ def tune(
         parts = [split_part(Path(segmenter), open_dataset(data, classes), split, trained_on, allow_seen)]
     for part in parts:
         check_same_classes(loaded, part.dataset)
-    samples = HeldOut(limited(parts, limit, seed), folder / "probabilities", loaded.bands)
+    samples = HeldOut(limited(parts, limit, seed), folder / "probabilities", loaded.bands, loaded.in_own_units)
     origin = samples.origin({"data": data, "tile": tile})
     samples.claim(origin, overwrite)
     with stage(console, "predict", len(samples)) as advance:

@@ -7,7 +7,6 @@ compatibility are matrices between classes.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import Any, Literal, get_args
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from segfield.crf.dense_crf import DenseCRF
 from segfield.crf.filters.batch import batch_filter, batch_grid_gaussian
 from segfield.crf.image_crf import ImageCRF
-from segfield.crf.image_range import in_byte_units
+from segfield.crf.image_range import batch_in_byte_units, in_byte_units, white_value
 from segfield.crf.mean_field_gradient import BatchKernel, Messages, unrolled_mean_field
 from segfield.crf.parameters import Number, check_choice, check_count
 from segfield.crf.presets import PRESETS
@@ -104,24 +103,24 @@ class CRFRNN(nn.Module):
         """Refined logits: X of the last iteration, whose softmax are the probabilities.
 
         Args:
-            images: (B, C, H, W), in the files' units or learned features; a gradient flows to them if they require it.
+            images: (B, C, H, W), in the files' units or learned features; a gradient flows to them if they require it. What
+                counts as white is `start.image_range`, or is found for each image as `DenseCRF` finds it.
             logits: (B, K, H, W) of any precision; computed in float32, or float64 if they are.
 
         Returns:
             (B, K, H, W), of the precision it was computed in.
 
         Raises:
-            DataError: if the shapes do not fit the layer or each other.
+            DataError: if the shapes do not fit the layer or each other, or it cannot be told what counts as white.
         """
         self._check(images, logits)
         with torch.autocast(logits.device.type, enabled=False):
             dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
             steps = self.iterations if self.training else self.test_iterations
             if self._suits_image_engine(images, logits):
-                build = functools.partial(self._build, white=self.start.image_range or 255.0)
-                return unrolled_images(images, logits.to(dtype), *self.kernel_tables(), build, steps)
+                return unrolled_images(images, logits.to(dtype), *self.kernel_tables(), self._build, steps)
             rows = logits.to(dtype).flatten(2).mT.contiguous()
-            terms = self._terms(images.to(dtype), rows)
+            terms = self._terms(batch_in_byte_units(images, self.start.image_range, dtype), rows)
             found = unrolled_mean_field(rows, terms, steps)
             return found.mT.reshape(logits.shape)
 
@@ -191,10 +190,10 @@ class CRFRNN(nn.Module):
         needs = torch.is_grad_enabled() and learned
         return on_cpu and self.start.accuracy != "exact" and not needs
 
-    def _build(self, image: Any, threads: int | None, white: float) -> ImageCRF:
+    def _build(self, image: Any, threads: int | None) -> ImageCRF:
         """The kernels of one image (C, H, W)."""
         return ImageCRF(
-            in_byte_units(image, white),
+            in_byte_units(image, white_value(image, self.start.image_range)),
             bilateral_sxy=_widths(self.bilateral_sxy),
             bilateral_srgb=_widths(self.bilateral_srgb),
             gaussian_sxy=_widths(self.gaussian_sxy),
@@ -208,9 +207,8 @@ class CRFRNN(nn.Module):
         terms = []
         positions = _positions(images)
         if self.bilateral_sxy is not None:
-            white = 255.0 / (self.start.image_range or 255.0)
             near = positions / self.bilateral_sxy.to(rows).exp()
-            alike = images.flatten(2).mT * white / self.bilateral_srgb.to(rows).exp()
+            alike = images.flatten(2).mT / self.bilateral_srgb.to(rows).exp()
             features = torch.cat([near.expand(len(images), -1, -1), alike], dim=-1)
             filter_ = batch_filter(features, self.start.accuracy, self.start.epsilon)
             terms.append(Messages(BatchKernel(filter_, self.start.normalization, rows), tables[0], features))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from segfield.crf.arrays import as_float32, dtype_name
+import numpy as np
+
+from segfield.crf.arrays import as_array, as_float32, dtype_name
 from segfield.errors import DataError
 
 # Integer depths whose full range is meant. Others (floats, 32-bit integers) are judged by the values they hold.
@@ -34,7 +36,12 @@ def white_value(image: Any, image_range: float | None = None) -> float:
         return WHITE[depth] if image_range is None else image_range
     least, largest = float(image.min()), float(image.max())
     if not (math.isfinite(least) and math.isfinite(largest)):
-        raise DataError("the image holds NaN or infinite values; fill them in before the CRF compares colours")
+        values = as_array(image)
+        wrong = values.size - int(np.isfinite(values).sum())
+        raise DataError(
+            f"the image holds NaN or infinite values ({wrong:,} of {values.size:,}); fill them in before the CRF compares "
+            "colours"
+        )
     if image_range is not None:
         return image_range
     if least >= 0 and largest <= 1 and "float" in depth:
@@ -53,3 +60,16 @@ def in_byte_units(image: Any, white: float) -> Any:
         return image
     image = as_float32(image)
     return image if white == 255.0 else image * (255.0 / white)
+
+
+def batch_in_byte_units(images: Any, image_range: float | None, dtype: Any) -> Any:
+    """A batch (B, C, H, W) of tensors, each image with its white at 255, in a float dtype; a gradient flows through.
+
+    Raises:
+        DataError: as `white_value`, for each image.
+    """
+    if image_range is not None:  # without a look at the values, which would wait for the device
+        return images.to(dtype) * (255.0 / image_range)
+    factors = [255.0 / white_value(image) for image in images.detach()]
+    values = images.to(dtype)
+    return values if set(factors) == {1.0} else values * values.new_tensor(factors).view(-1, 1, 1, 1)

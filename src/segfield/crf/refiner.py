@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from segfield.classes import Array
 from segfield.crf.edge_aware import DomainTransform, FastBilateralSolver, GuidedFilter
 from segfield.crf.unary import check_logits
 from segfield.data.files import unreadable
+from segfield.data.value_range import ValueRange
 from segfield.errors import SegfieldError, SettingError, did_you_mean
 
 
@@ -29,6 +31,7 @@ class Refiner(Protocol):
         ...
 
 
+Chosen = TypeVar("Chosen", bound=Refiner)
 Refine = str | Mapping[str, Any] | Refiner | None
 """How refinement is asked for: see `chosen_refiner`."""
 
@@ -49,6 +52,7 @@ REFINERS: dict[str, Callable[[Mapping[str, Any]], Refiner]] = {
     "fast_bilateral_solver": FastBilateralSolver.from_dict,
 }
 _SWITCHES = ("auto", "off", "on")
+_TOLD_BY_KIND = (("uint8", 255.0), ("uint16", 65535.0))
 
 
 def build_refiner(document: Mapping[str, Any]) -> Refiner:
@@ -63,18 +67,32 @@ def build_refiner(document: Mapping[str, Any]) -> Refiner:
     return REFINERS[name](document)
 
 
-def chosen_refiner(choice: Refine, carried: Refiner | None = None) -> Refiner | None:
-    """The refiner that is meant.
+def chosen_refiner(choice: Refine, carried: Refiner | None = None, values: ValueRange | None = None) -> Refiner | None:
+    """The refiner that is meant, with the white of the segmenter's images.
 
     Args:
         choice: 'auto': what the segmenter carries; 'off' or None: none; 'on': what it carries, else the dense CRF with
             its defaults; the name of a preset or of a refiner; a JSON file; a table for `build_refiner`; or a refiner.
         carried: the segmenter's own, if it has one.
+        values: what the segmenter's images mean by their numbers.
 
     Raises:
         SettingError: if the name is unknown or the settings are out of range.
         DataError: if the file cannot be read.
     """
+    chosen = _chosen(choice, carried)
+    return chosen if chosen is None or values is None else in_range(chosen, values)
+
+
+def in_range(refiner: Chosen, values: ValueRange) -> Chosen:
+    """The refiner with the white of a data set's images as its `image_range`, where it has none and the kind does not tell."""
+    told = (values.kind, values.white) in _TOLD_BY_KIND
+    if told or getattr(refiner, "image_range", 0) is not None or not is_dataclass(refiner):
+        return refiner
+    return replace(refiner, image_range=values.span)
+
+
+def _chosen(choice: Refine, carried: Refiner | None) -> Refiner | None:
     if choice is None or choice == "off":
         return None
     if choice == "auto":

@@ -17,6 +17,7 @@ from segfield.data.augment_draw import Draw, crop_origin, draw
 from segfield.data.augmentation import AugmentationConfig
 from segfield.data.colour import add_noise, change_colours, gaussian_blur
 from segfield.data.resample import resize_window, sample_images, sample_map, source_coordinates, warp
+from segfield.data.value_range import ValueRange
 
 __all__ = ["Augmentation", "AugmentationConfig", "crop_origin"]
 
@@ -29,6 +30,7 @@ class Augmentation:
         ignored_id: the label of what lies outside the image.
         rare_crops: share of crops, 0..1, centred on a pixel of a class drawn with probability inverse to its frequency.
         class_shares: (K,) share of each class among the training pixels, for `rare_crops`.
+        values: what the images' numbers mean; by default all that their dtype can hold.
 
     >>> augmentation = Augmentation(AugmentationConfig(crop=(32, 48)), ignored_id=255)
     >>> image, labels = torch.zeros(3, 40, 60, dtype=torch.uint8), torch.zeros(40, 60, dtype=torch.uint8)
@@ -43,10 +45,12 @@ class Augmentation:
         ignored_id: int,
         rare_crops: float = 0.0,
         class_shares: npt.ArrayLike | None = None,
+        values: ValueRange | None = None,
     ) -> None:
         self.config = config
         self.ignored_id = ignored_id
         self.rare_crops = rare_crops
+        self.values = values
         shares = np.zeros(0) if class_shares is None else np.asarray(class_shares, dtype=np.float64)
         self.rare_weights = np.where(shares > 0, 1 / np.where(shares > 0, shares, 1), 0)
 
@@ -68,7 +72,7 @@ class Augmentation:
             weight_map: (H, W) pixel weights that go the labels' way.
 
         Returns:
-            image (C, h, w) float32 in the value range it had (integer images are clipped to their dtype's range), the
+            image (C, h, w) float32 in the value range it had (integer images are clipped to black and white), the
             mean of what is shown where it does not reach; labels (h, w), nearest neighbour, the ignored id outside;
             and, where a weight map was given, its crop (h, w), 0 outside.
         """
@@ -78,7 +82,7 @@ class Augmentation:
             maps.append((weight_map, 0))
         resample = resize_window if decisions.is_axis_aligned else warp
         changed, changed_maps = resample(image, maps, decisions)
-        changed = _finish(change_colours(changed[None], [decisions])[0], decisions, image.dtype)
+        changed = self._finish(self._coloured(changed[None], [decisions])[0], decisions, image.dtype)
         if weight_map is not None:
             return changed, changed_maps[0], changed_maps[1]
         return changed, changed_maps[0]
@@ -98,20 +102,27 @@ class Augmentation:
         """
         draws = [self._draw(one, seed) for one, seed in zip(labels, seeds, strict=True)]
         coordinates = source_coordinates(draws, images.device)
-        changed = change_colours(sample_images(images, coordinates, draws), draws)
-        changed = torch.stack([_finish(image, one, images.dtype) for image, one in zip(changed, draws)])
+        changed = self._coloured(sample_images(images, coordinates, draws), draws)
+        changed = torch.stack([self._finish(image, one, images.dtype) for image, one in zip(changed, draws)])
         return changed, sample_map(labels, coordinates, self.ignored_id)
 
     def _draw(self, labels: Tensor, seed: int) -> Draw:
         return draw(self.config, labels, seed, self.rare_crops, self.rare_weights)
 
+    def _coloured(self, images: Tensor, draws: list[Draw]) -> Tensor:
+        """Colours change about black, wherever that lies."""
+        black = 0.0 if self.values is None else self.values.black
+        return change_colours(images - black, draws) + black if black else change_colours(images, draws)
 
-def _finish(image: Tensor, decisions: Draw, dtype: torch.dtype) -> Tensor:
-    """Blur, noise, and the clip to an integer dtype's range."""
-    if decisions.blur:
-        image = gaussian_blur(image, decisions.blur)
-    highest = None if dtype.is_floating_point else float(torch.iinfo(dtype).max)
-    if decisions.noise:
-        span = float(image.max() - image.min()) if highest is None else highest
-        image = add_noise(image, decisions.noise * span, decisions.noise_seed)
-    return image if highest is None else image.clamp_(0, highest)
+    def _finish(self, image: Tensor, decisions: Draw, dtype: torch.dtype) -> Tensor:
+        """Blur, noise as a share of the range, and of integers the clip to it."""
+        if decisions.blur:
+            image = gaussian_blur(image, decisions.blur)
+        highest = None if dtype.is_floating_point else float(torch.iinfo(dtype).max)
+        if self.values is not None and highest is not None:
+            highest = self.values.white
+        if decisions.noise:
+            span = highest if self.values is None else self.values.span
+            span = float(image.max() - image.min()) if span is None else span
+            image = add_noise(image, decisions.noise * span, decisions.noise_seed)
+        return image if highest is None else image.clamp_(0, highest)

@@ -116,7 +116,8 @@ class BatchPrediction:
 
     def _image(self, image: Input, console: Console, progress: Progress, task: TaskID) -> None:
         pixels = read_image(image.file)
-        fit_bands(pixels, self.segmenter.bands, str(image.file))  # what does not fit is told with the file's name
+        own = self.segmenter.in_own_units(pixels, str(image.file))
+        fit_bands(own, self.segmenter.bands, str(image.file))  # what does not fit is told with the file's name
         self._tell_memory(image, pixels, console)
         before = progress.tasks[task].completed
 
@@ -124,7 +125,7 @@ class BatchPrediction:
             progress.update(task, completed=before + finished / lines)
 
         segmentation = predict_image(
-            self.segmenter, pixels, name=image.name, on_lines=on_lines,
+            self.segmenter, own, name=image.name, on_lines=on_lines,
             keep_probabilities="probabilities" in self.results.kinds, keep_entropy="entropy" in self.results.kinds,
             **self.options,
         )  # fmt: skip

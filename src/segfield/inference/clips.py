@@ -91,7 +91,7 @@ def predict_clip(
     strength = settings.smoothing
     predictor = FramePredictor(
         segmenter, tile=settings.tile, overlap=options["overlap"], flips=options["flips"], scales=options["scales"],
-        refiner=chosen_refiner(options.get("refine", "auto"), segmenter.refiner),
+        refiner=chosen_refiner(options.get("refine", "auto"), segmenter.refiner, segmenter.values),
         smoother=FlowSmoother(strength, DenseInverseSearch()) if strength is not None else None,
     )  # fmt: skip
     temporal = None

@@ -92,7 +92,8 @@ class FramePredictor:
         """(K, H, W) whose largest is the class; probabilities where they are smoothed."""
         if self._by_image:
             return torch.from_numpy(self._predicted(image, name).probabilities).float()
-        frame = torch.from_numpy(fit_bands(image, self.segmenter.bands, name))[None].to(self.segmenter.device).float()
+        own = self.segmenter.in_own_units(image, name)
+        frame = torch.from_numpy(fit_bands(own, self.segmenter.bands, name))[None].to(self.segmenter.device).float()
         window_logits = finite(self.segmenter.window_logits)
         if self.smoother is None and self._flips == "none" and self._scales == (1.0,):
             return window_logits(frame)[0]  # softmax keeps the order
@@ -101,6 +102,7 @@ class FramePredictor:
     def _predicted(self, image: Array, name: str) -> Segmentation:
         whole = max(*image.shape[1:], 2 * self.segmenter.stride)
         return predict_image(
-            self.segmenter, image, tile=self._tile or whole, overlap=self._overlap if self._tile else None, flips=self._flips,
+            self.segmenter, self.segmenter.in_own_units(image, name), tile=self._tile or whole,
+            overlap=self._overlap if self._tile else None, flips=self._flips,
             scales=self._scales, keep_probabilities=self.smoother is not None, refine=self._refiner or "off", name=name,
         )  # fmt: skip

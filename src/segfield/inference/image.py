@@ -39,7 +39,7 @@ def predict_image(
 
     Args:
         segmenter: what predicts.
-        image: (C, H, W); one band is shown to a three-band segmenter three times.
+        image: (C, H, W) in the numbers trained on (`in_own_units`); one band is shown to a three-band segmenter three times.
         tile: pixels a side of a tile; by default images of a moderate size go whole (`goes_whole`), and tiles of larger ones
             have 512 on the CPU, 1024 on a GPU.
         overlap: pixels neighbouring tiles share; from the segmenter's receptive margin by default.
@@ -56,7 +56,7 @@ def predict_image(
         DataError: if the image's bands do not fit, or it or the network's scores hold NaN.
         SettingError: if a setting is out of range, or a tile does not fit into memory.
     """
-    refiner = chosen_refiner(refine, segmenter.refiner)
+    refiner = chosen_refiner(refine, segmenter.refiner, segmenter.values)
     raw, image = image, fit_bands(image, segmenter.bands, name)
     if refiner is not None:
         whole = predict_image(

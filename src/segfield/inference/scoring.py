@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import warnings
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from segfield.classes import Array
 from segfield.crf.refiner import Refine, chosen_refiner
 from segfield.data.dataset import Dataset
+from segfield.data.value_matching import RangeWarning
 from segfield.errors import DataError
 from segfield.evaluation.evaluator import Evaluation, Evaluator
 from segfield.inference.image import predict_image
@@ -55,16 +57,17 @@ def evaluate_segmenter(
     """
     check_same_classes(segmenter, dataset)
     evaluator = Evaluator(segmenter.classes, boundaries=boundaries, calibration=calibration)
-    refiner = chosen_refiner(refine, segmenter.refiner)
+    refiner = chosen_refiner(refine, segmenter.refiner, segmenter.values)
     position: dict[str, int] = {}
     labelled = False
     for index in _with_progress(len(dataset), console):
         sample = dataset[index]
         if sample.labels is None:
             continue
+        image = segmenter.in_own_units(sample.image, sample.name)
         found = predict_image(
             segmenter,
-            sample.image,
+            image,
             tile=tile,
             flips=flips,
             scales=scales,
@@ -75,7 +78,7 @@ def evaluate_segmenter(
         if refiner is not None:
             if unrefined is not None:
                 unrefined.update(sample.name, sample.labels, found.labels)
-            found = refine_segmentation(found, sample.image, refiner, keep_probabilities=calibration)
+            found = refine_segmentation(found, image, refiner, keep_probabilities=calibration)
         labelled = labelled or bool((sample.labels != segmenter.classes.ignored_id).any())
         evaluator.update(sample.name, sample.labels, found.labels, found.probabilities)
         position[sample.name] = index
@@ -88,7 +91,10 @@ def evaluate_segmenter(
     gallery: Gallery = []
     for name in evaluation.worst(worst):
         sample = dataset[position[name]]
-        predicted = predict_image(segmenter, sample.image, tile=tile, flips=flips, scales=scales, refine=refiner).labels
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RangeWarning)  # said above
+            image = segmenter.in_own_units(sample.image, sample.name)
+        predicted = predict_image(segmenter, image, tile=tile, flips=flips, scales=scales, refine=refiner).labels
         if sample.labels is not None:
             gallery.append((name, sample.image, sample.labels, predicted))
     return evaluation, gallery

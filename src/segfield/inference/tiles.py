@@ -20,6 +20,7 @@ from torch import Tensor
 
 from segfield.classes import Array, ClassTable
 from segfield.crf.refiner import Refiner
+from segfield.data.value_range import ValueRange
 from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.inference.augmented import WindowLogits, augmented_probabilities, check_scales
 from segfield.inference.devices import return_freed_memory
@@ -55,6 +56,15 @@ class TiledSegmenter(Protocol):
     @property
     def refiner(self) -> Refiner | None:
         """What cleans the edges of its probabilities, where it carries such."""
+        ...
+
+    @property
+    def values(self) -> ValueRange | None:
+        """What the numbers of its images mean, where that is known."""
+        ...
+
+    def in_own_units(self, image: Array, name: str = "") -> Array:
+        """An image of any kind in the numbers trained on; what `window_logits` and a refiner take."""
         ...
 
     def window_logits(self, tiles: Tensor) -> Tensor:

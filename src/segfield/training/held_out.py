@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import struct
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -17,6 +18,7 @@ from segfield.classes import Array
 from segfield.data.dataset import Dataset
 from segfield.data.files import write_atomically, write_text
 from segfield.data.images import fit_bands
+from segfield.data.value_matching import RangeWarning
 from segfield.errors import DataError, SettingError, did_you_mean
 
 Sample = tuple[Array, Array, Array]
@@ -112,13 +114,20 @@ class HeldOut(Sequence[Sample]):
         parts: labelled samples and their segmenters.
         folder: float16 .npy files, one a sample, and origin.json: what they were made from.
         bands: the segmenter's; images come with as many, as they will when it refines.
+        in_own_units: the segmenter's; images come in its numbers. None: as they are.
 
     Attributes:
         names: of the samples.
     """
 
-    def __init__(self, parts: Sequence[Part], folder: Path, bands: int) -> None:
-        self.parts, self.folder, self.bands = list(parts), folder, bands
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        folder: Path,
+        bands: int,
+        in_own_units: Callable[[Array, str], Array] | None = None,
+    ) -> None:
+        self.parts, self.folder, self.bands, self.in_own_units = list(parts), folder, bands, in_own_units
         self.names = [name for part in parts for name in part.dataset.names]
         self._where = [(part, i) for part in self.parts for i in range(len(part.dataset))]
 
@@ -133,6 +142,10 @@ class HeldOut(Sequence[Sample]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         name, image, labels = self._labelled(index)
+        if self.in_own_units is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RangeWarning)  # said once, where it is predicted
+                image = self.in_own_units(image, name)
         return fit_bands(image, self.bands, name), np.load(self.file(index)), labels
 
     def _labelled(self, index: int) -> tuple[str, Array, Array]:
@@ -186,6 +199,7 @@ class HeldOut(Sequence[Sample]):
                 if opened != part.segmenter:
                     opened, segmenter = part.segmenter, load(part.segmenter)
                 name, image, _ = self._labelled(index)
+                image = segmenter.in_own_units(image, name)
                 found = predict_image(segmenter, image, tile=tile, keep_probabilities=True, refine="off", name=name)
                 self._keep(index, np.asarray(found.probabilities))
                 predicted += 1

@@ -23,6 +23,7 @@ from segfield.losses import CombinedLoss
 from segfield.machine import usable_threads
 from segfield.segmenter import Segmenter
 from segfield.training.batches import Batches, HeldBatches, Stream, TrainingItems, item_seed, should_hold
+from segfield.training.crop_plan import plan_in_words, with_crop
 from segfield.training.ema import RunningAverage
 from segfield.training.interrupt import Interrupted, StopSignals
 from segfield.training.norm import recompute_norm, whole_images
@@ -43,6 +44,7 @@ from segfield.training.run_folder import RunFolder
 from segfield.training.schedules import rate_factor
 from segfield.training.setup import (
     Measured,
+    as_in_start,
     build_network,
     build_recipe_loss,
     cached,
@@ -50,7 +52,6 @@ from segfield.training.setup import (
     check_validation,
     measure,
     open_splits,
-    with_crop,
 )
 from segfield.training.supervised import Supervised
 from segfield.training.tracker import Tracker
@@ -105,10 +106,11 @@ class Fit:
                 f"{train.describe()}\ntraining on {len(train)}, validating on {len(self.val)}", highlight=False,
                 soft_wrap=True,
             )  # fmt: skip
-        self.measured = measure(self.train, usable_threads())
-        self.val.show_like(self.train[0].image)
+        self.measured = as_in_start(recipe.start, measure(self.train, usable_threads(), also=self.val))
         check_validation(self.val)
         self.recipe = with_crop(recipe, self.measured)
+        if self.console is not None and introduce:
+            self.console.print(plan_in_words(recipe, self.recipe, self.measured), highlight=False, soft_wrap=True)
         check_batch_norm(self.recipe, len(self.train))
         self.counters = Counters()
         self._build_networks(resumed)
@@ -125,7 +127,7 @@ class Fit:
         if recipe.crf == "none":
             self.objective = Supervised(self.classifier, self.loss, self.scaling, recipe)
         else:
-            crf = build_crf(recipe, len(self.train.classes), self.measured.bands, self.measured.top)
+            crf = build_crf(recipe, len(self.train.classes), self.measured.bands, self.measured.values)
             self.objective = Refined(self.classifier, crf.to(fabric.device), self.loss, self.scaling, recipe)
         self.networks: dict[str, nn.Module] = dict(self.objective.networks)
         self.optimisers = dict(self.objective.optimisers)
@@ -141,7 +143,7 @@ class Fit:
         for name, optimiser in self.optimisers.items():
             self.objective.optimisers[name] = fabric.setup_optimizers(optimiser)
         shadow = copy.deepcopy(self.classifier) if self.average is not None else self.classifier
-        self.segmenter = Segmenter(shadow, self.spec, self.train.classes, self.scaling)
+        self.segmenter = Segmenter(shadow, self.spec, self.train.classes, self.scaling, values=self.measured.values)
         self.objective.train_mode()
 
     def _build_batches(self) -> None:
@@ -151,6 +153,7 @@ class Fit:
             self.train.classes.ignored_id,
             rare_crops=recipe.rare_crops,
             class_shares=self.measured.counts.share,
+            values=self.measured.values,
         )
         stream = Stream(len(self.train), recipe.seed)
         items = TrainingItems(self.train, augmentation, stream, recipe.border_weight, recipe.border_sigma)

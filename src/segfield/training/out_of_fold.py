@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from segfield.crf.learn import learn
+from segfield.crf.refiner import in_range
 from segfield.crf.tuning.progress import stage
 from segfield.data.files import write_text
 from segfield.segmenter import Segmenter
@@ -79,13 +80,14 @@ def _learn(recipe: Recipe, folder: Path, console: Console | None) -> None:
     """Predict what each network did not see, and learn on it."""
     parts = limited(fold_parts(folder, recipe.data, recipe.classes, _recipe_of), IMAGES, recipe.seed)
     first = Segmenter.load(parts[0].segmenter, device=recipe.device)
-    samples = HeldOut(parts, folder / "scores", first.bands)
+    samples = HeldOut(parts, folder / "scores", first.bands, first.in_own_units)
     samples.claim(samples.origin({"data": recipe.data}), overwrite=True)
     with stage(console, "predict", len(samples)) as advance:
         samples.predict(lambda file: Segmenter.load(file, device=recipe.device), None, advance)
+    start = starting_crf(recipe) if first.values is None else in_range(starting_crf(recipe), first.values)
     options = {name: value for name, value in recipe.crf_options.items() if name in _LEARNED}
     learned = learn(
-        samples, first.classes, names=samples.names, start=starting_crf(recipe), folds=2, keep=True,
+        samples, first.classes, names=samples.names, start=start, folds=2, keep=True,
         console=console, **{"weights": "full", "compatibility": "full", **options},
     )  # fmt: skip
     if console is not None:

@@ -18,6 +18,7 @@ from torch.optim import SGD, AdamW
 from segfield.crf.crf_rnn import CRFRNN
 from segfield.crf.dense_crf import DenseCRF
 from segfield.crf.refiner import Refiner, named_refiner
+from segfield.data.value_range import ValueRange
 from segfield.errors import SegfieldError, SettingError, did_you_mean
 from segfield.losses import CombinedLoss
 from segfield.models.classifier import Classifier
@@ -94,13 +95,13 @@ class Refined(Supervised):
         return self.crf.as_dense_crf()
 
 
-def build_crf(recipe: Recipe, classes: int, bands: int, top: float) -> CRFRNN:
+def build_crf(recipe: Recipe, classes: int, bands: int, values: ValueRange) -> CRFRNN:
     """The CRF layer of a recipe, with the parameters of the segmenter it starts from where that has a CRF.
 
     Args:
         recipe: its crf, crf_start, crf_options and start count.
         classes, bands: K and C.
-        top: the image's value that counts as white.
+        values: what the images' numbers mean.
 
     Raises:
         SettingError: if an option is unknown, or the start is no dense CRF.
@@ -110,9 +111,10 @@ def build_crf(recipe: Recipe, classes: int, bands: int, top: float) -> CRFRNN:
     for name in recipe.crf_options:
         if name not in known:
             raise SettingError(f"crf_options has no '{name}'; {did_you_mean(str(name), known)}")
-    start = carried_crf(recipe.start) or starting_crf(recipe)
-    if start.image_range is None and top != 255.0:
-        start = dataclasses.replace(start, image_range=top)
+    carried = carried_crf(recipe.start)
+    start = carried or starting_crf(recipe)
+    if carried is not None or start.image_range is None:  # augmented images are floats, whose white cannot be told
+        start = dataclasses.replace(start, image_range=values.span)
     try:
         return CRFRNN(classes, bands, start, **recipe.crf_options)
     except TypeError as error:

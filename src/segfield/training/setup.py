@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,18 +17,16 @@ from rich.console import Console
 from segfield.data.cache import CachedDataset
 from segfield.data.dataset import Dataset, folds
 from segfield.data.formats import open_dataset
+from segfield.data.value_range import RangeMeter, ValueRange, values_of
 from segfield.errors import DataError, SettingError, did_you_mean
 from segfield.losses import CombinedLoss, build_loss
 from segfield.losses.class_weights import ClassCounts, class_weights, count_classes
 from segfield.models import build_classifier, takes_pretrained
 from segfield.models.classifier import Classifier
 from segfield.models.finite import check_finite
-from segfield.segmenter import NO_NUMBERS, ClassifierSpec, Scaling, check_scaling, read_segmenter_file
+from segfield.segmenter import NO_NUMBERS, ClassifierSpec, Scaling, check_scaling, read_facts, read_segmenter_file
 from segfield.training.data_changes import checksum
 from segfield.training.recipe import Recipe, memory_bytes
-
-LARGEST_DEFAULT_CROP = 512
-SMALLEST_DEFAULT_CROP = 32
 
 
 @dataclass(frozen=True)
@@ -36,26 +35,35 @@ class Measured:
 
     Attributes:
         bands: C of every image.
-        top: largest value the files' dtype can hold; 1 for float images.
+        values: what the images' numbers mean.
         mean, std: (C,) of the pixels, in the files' own units.
         counts: of the classes.
-        smallest: least H and least W of all images, or of those of 32 pixels a side and more where there are any.
-        same_size: whether all images are of one size.
+        sizes: (H, W) of all images, with their number.
         bytes_an_image: of an image and its labels, decoded, on average.
         hash: SHA-256 of all images and labels.
         checksums: of each sample's image and labels, by its name, to tell which of them changed.
     """
 
     bands: int
-    top: float
+    values: ValueRange
     mean: npt.NDArray[np.float64]
     std: npt.NDArray[np.float64]
     counts: ClassCounts
-    smallest: tuple[int, int]
-    same_size: bool
+    sizes: Mapping[tuple[int, int], int]
     bytes_an_image: int
     hash: str
     checksums: dict[str, str]
+
+    @property
+    def same_size(self) -> bool:
+        """Whether all images are of one size."""
+        return len(self.sizes) == 1
+
+    @property
+    def typical(self) -> tuple[int, int]:
+        """Median H and median W, pixels: those of an image there is, if all are of one size."""
+        heights, widths = zip(*(size for size, count in self.sizes.items() for _ in range(count)))
+        return int(np.median(heights)), int(np.median(widths))
 
 
 def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
@@ -82,20 +90,33 @@ def _splits_in_words(recipe: Recipe, dataset: Dataset) -> str:
     return f"{did_you_mean(recipe.val_split, dataset.splits)}; give one of them with --val_split, or --folds 5"
 
 
-def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], None] | None = None) -> Measured:
+def measure(
+    dataset: CachedDataset,
+    threads: int,
+    on_sample: Callable[[int], None] | None = None,
+    also: CachedDataset | None = None,
+) -> Measured:
     """One pass over the training set: band statistics, class counts, sizes, content hash; fills the cache on the way.
 
     Where some images are grey and some RGB, the grey ones are shown as RGB from then on.
 
+    Args:
+        dataset: to train on.
+        threads: that decode.
+        on_sample: called with the number of each sample.
+        also: samples to validate on, shown like those trained on from now on; what all the images' numbers mean is measured
+            over both, so that every fold of a cross-validation takes them alike.
+
     Raises:
-        DataError: if images differ otherwise in bands or dtype, a sample has no labels, every pixel is ignored, or but
-            one class occurs.
+        DataError: if images differ otherwise in bands or dtype, hold NaN, a sample has no labels, every pixel is ignored,
+            or but one class occurs.
     """
     classes = dataset.classes
     pixels = np.zeros(len(classes), dtype=np.int64)
     image_pixels = np.zeros(len(classes), dtype=np.int64)
     sums, squares, total = np.zeros(0), np.zeros(0), 0
-    sizes: set[tuple[int, int]] = set()
+    sizes: Counter[tuple[int, int]] = Counter()
+    meter = RangeMeter()
     first = None
     digest, checksums = hashlib.sha256(), {}
     for sample in dataset.read_all(threads, on_sample):
@@ -107,12 +128,13 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
             sums, squares = np.zeros(len(image)), np.zeros(len(image))
         if dataset.like is None and {len(image), len(first)} == {1, 3} and image.dtype == first.dtype:
             dataset.show_like(image if len(image) == 3 else first)
-            return measure(dataset, threads, on_sample)
+            return measure(dataset, threads, on_sample, also)
         if len(image) != len(first) or image.dtype != first.dtype:
             raise DataError(
                 f"image '{sample.name}' has {len(image)} bands of {image.dtype}, the first one {len(first)} of "
                 f"{first.dtype}; bring all images to one form"
             )
+        meter.add(image, sample.name)
         digest.update(image.tobytes())
         digest.update(labels.tobytes())
         checksums[sample.name] = checksum(sample)
@@ -120,7 +142,7 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
         sums += flat.sum(axis=1, dtype=np.float64)
         squares += np.einsum("cn,cn->c", flat, flat, dtype=np.float64, casting="unsafe")
         total += flat.shape[1]
-        sizes.add((image.shape[1], image.shape[2]))
+        sizes[image.shape[1], image.shape[2]] += 1
         here = count_classes([labels], len(classes), classes.ignored_id)
         pixels += here.pixels
         image_pixels += here.image_pixels
@@ -136,21 +158,37 @@ def measure(dataset: CachedDataset, threads: int, on_sample: Callable[[int], Non
             "apart; label another class, or see `segfield check` for how the mask values are read"
         )
     mean = sums / total
-    top = 1.0 if first.dtype.kind == "f" else float(np.iinfo(first.dtype).max)
-    # One thumbnail among photos must not decide how large all crops are.
-    usual = [size for size in sizes if min(size) >= SMALLEST_DEFAULT_CROP] or sorted(sizes)
+    if also is not None:
+        also.show_like(dataset[0].image)
+        for sample in also.read_all(threads) if first.dtype != np.uint8 else ():
+            meter.add(sample.image, sample.name)
+    values = meter.found()
     return Measured(
         bands=len(first),
-        top=top,
+        values=values,
         mean=mean,
-        std=np.sqrt(np.maximum(squares / total - mean**2, (top * 1e-4) ** 2)),
+        std=np.sqrt(np.maximum(squares / total - mean**2, (values.span * 1e-4) ** 2)),
         counts=ClassCounts(pixels, image_pixels),
-        smallest=(min(h for h, _ in usual), min(w for _, w in usual)),
-        same_size=len(sizes) == 1,
+        sizes=dict(sizes),
         bytes_an_image=total * (len(first) * first.itemsize + 1) // len(dataset),
         hash=digest.hexdigest(),
         checksums=checksums,
     )
+
+
+def as_in_start(start: str | None, measured: Measured) -> Measured:
+    """What was measured, with the range of values of the segmenter to start from where that has room for these images.
+
+    Raises:
+        FileFormatError: if that segmenter is damaged or none.
+    """
+    if start is None:
+        return measured
+    file = _segmenter_file(start)
+    carried = values_of(read_facts(file), file)
+    if carried is None or not carried.covers(measured.values):
+        return measured
+    return dataclasses.replace(measured, values=carried)
 
 
 def check_validation(dataset: CachedDataset) -> None:
@@ -177,24 +215,30 @@ def build_network(
     source = None if without or recipe.start is not None else recipe.weights
     classifier = build_classifier(spec.name, spec.bands, spec.classes, source, spec.options)
     if recipe.start is not None:
-        scaling = start_from(classifier, recipe.start, console)
+        scaling = start_from(classifier, recipe.start, console, measured.values)
         if scaling is not None:
             return classifier, spec, scaling
     if classifier.mean is not None and classifier.std is not None:
-        mean = tuple(value * measured.top for value in classifier.mean)
-        std = tuple(value * measured.top for value in classifier.std)
-        return classifier, spec, Scaling(mean, std)
+        return classifier, spec, moved(Scaling(classifier.mean, classifier.std), _UNIT, measured.values)
     return classifier, spec, Scaling(tuple(measured.mean.tolist()), tuple(measured.std.tolist()))
 
 
-def start_from(classifier: Classifier, start: str, console: Console | None = None) -> Scaling | None:
+_UNIT = ValueRange("float32", 1.0)
+"""Of the means and deviations that published weights come with."""
+
+
+def start_from(
+    classifier: Classifier, start: str, console: Console | None = None, values: ValueRange | None = None
+) -> Scaling | None:
     """Take over the weights of a segmenter file or run folder, and its input scaling where the bands are the same.
+
+    Where that was trained on other numbers than `values`, its scaling is put into these.
 
     Raises:
         SettingError: if there is no such file, or none of its weights fits.
         FileFormatError: if it is damaged, no segmenter, or holds NaN.
     """
-    file = Path(start) / "segmenter.safetensors" if Path(start).is_dir() else Path(start)
+    file = _segmenter_file(start)
     document, tensors = read_segmenter_file(file)
     check_scaling(document, file)
     check_finite(tensors, str(file), NO_NUMBERS)
@@ -207,7 +251,21 @@ def start_from(classifier: Classifier, start: str, console: Console | None = Non
     scaling = document.get("scaling", {})
     if len(scaling.get("mean", ())) != classifier.bands:
         return None
-    return Scaling(tuple(scaling["mean"]), tuple(scaling["std"]))
+    carried, before = values_of(document, file), Scaling(tuple(scaling["mean"]), tuple(scaling["std"]))
+    return before if carried is None or values is None else moved(before, carried, values)
+
+
+def moved(scaling: Scaling, before: ValueRange, after: ValueRange) -> Scaling:
+    """The same scaling for images of another range: black stays black, and white white."""
+    if before == after:
+        return scaling
+    factor = after.span / before.span
+    mean = tuple(after.black + (value - before.black) * factor for value in scaling.mean)
+    return Scaling(mean, tuple(value * factor for value in scaling.std))
+
+
+def _segmenter_file(start: str) -> Path:
+    return Path(start) / "segmenter.safetensors" if Path(start).is_dir() else Path(start)
 
 
 def build_recipe_loss(recipe: Recipe, measured: Measured, dataset: Dataset) -> CombinedLoss:
@@ -216,27 +274,6 @@ def build_recipe_loss(recipe: Recipe, measured: Measured, dataset: Dataset) -> C
     if how == "none":
         return build_loss(recipe.loss, dataset.classes)
     return build_loss(recipe.loss, dataset.classes, torch.from_numpy(class_weights(how, measured.counts)))
-
-
-def with_crop(recipe: Recipe, measured: Measured) -> Recipe:
-    """The recipe with a crop size, so that items of a batch are of one size; without one where whole images are asked for.
-
-    Where none is given: the smallest image's size, at most 512 a side, down to a multiple of 32 where images differ.
-
-    Raises:
-        SettingError: if whole images of several sizes are to be in one batch.
-    """
-    if recipe.augment.whole and not measured.same_size and recipe.batch_size > 1:
-        raise SettingError(
-            f"augment.whole takes images as they are, and these differ in size, so a batch of {recipe.batch_size} cannot be "
-            "made of them; give batch_size 1 (and --accumulate), or a crop"
-        )
-    if recipe.augment.crop is not None or recipe.augment.whole:
-        return recipe
-    sides = [min(side, LARGEST_DEFAULT_CROP) for side in measured.smallest]
-    if not measured.same_size:
-        sides = [side // 32 * 32 if side >= 64 else side for side in sides]
-    return dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, crop=(sides[0], sides[1])))
 
 
 def cached(dataset: Dataset, recipe: Recipe) -> CachedDataset:

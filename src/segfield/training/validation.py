@@ -12,6 +12,7 @@ from segfield.crf.refiner import refined
 from segfield.data.dataset import Dataset
 from segfield.evaluation.confusion import ConfusionMatrix
 from segfield.evaluation.scores import scores_from_confusion
+from segfield.inference.image import predict_image
 from segfield.losses import CombinedLoss
 from segfield.segmenter import Segmenter
 
@@ -41,7 +42,7 @@ def validate(segmenter: Segmenter, dataset: Dataset, loss: CombinedLoss, fabric:
         if sample.labels is None:
             continue
         if max(sample.image.shape[1:]) > 2048:
-            matrix.update(sample.labels, segmenter(sample.image).labels)
+            matrix.update(sample.labels, predict_image(segmenter, sample.image).labels)
             continue
         image = torch.from_numpy(np.ascontiguousarray(sample.image)).to(fabric.device)[None].float()
         with fabric.autocast():

@@ -78,6 +78,7 @@ def test_all_gradients_are_those_of_finite_differences(normalization: Any, separ
     images, logits = problem(batch=1, classes=3)
     images, logits = images[..., :5, :6].double(), logits[..., :5, :6].double()
     start = dataclasses.replace(START, accuracy="exact", epsilon=1e-9, normalization=normalization, bilateral_sxy=3.0)
+    start = dataclasses.replace(start, image_range=255.0)  # differences may leave 0..255
     layer = CRFRNN(3, start=start, iterations=3, separate=separate, learn_bandwidths=True)
     layer = scrambled(layer.double())
     names = [name for name, _ in layer.named_parameters()]
@@ -176,6 +177,47 @@ def test_half_precision_logits_are_computed_in_single() -> None:
         found = layer(images, logits.bfloat16())
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, layer(images, logits.bfloat16().float()))
+
+
+KINDS = {
+    "uint8": (np.uint8, 1, None),
+    "12 of 16 bits": (np.uint16, 16, 4095.0),
+    "16 bits": (np.uint16, 257, None),
+    "floats to 1": (np.float32, 1 / 255, None),
+    "floats to 255": (np.float32, 1, None),
+    "int32": (np.int32, 1, None),
+}
+
+
+@pytest.mark.parametrize("accuracy", ["fast", "exact"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_of_every_depth_are_divided_as_by_the_dense_crf(kind: str, accuracy: Any) -> None:
+    dtype, factor, white = KINDS[kind]
+    images, logits = problem()
+    given = (
+        images.numpy().astype(np.uint8 if np.issubdtype(dtype, np.integer) else np.float32) * dtype(factor)
+    ).astype(dtype)
+    crf = dataclasses.replace(START, iterations=3, accuracy=accuracy, image_range=white)
+    expected = np.stack([crf(image, scores) for image, scores in zip(given, logits.numpy())])
+    with torch.no_grad():
+        found = CRFRNN(4, start=crf, iterations=3)(torch.from_numpy(given), logits).softmax(dim=1).numpy()
+    np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
+    np.testing.assert_allclose(found, expected, atol=5e-3 if accuracy == "exact" else 2e-5)
+
+
+def test_each_image_of_a_batch_has_its_own_white() -> None:
+    images, logits = problem()
+    images[1] /= 255
+    layer = CRFRNN(4)
+    together = layer(images, logits)
+    torch.testing.assert_close(together[1:], layer(images[1:], logits[1:]))
+    torch.testing.assert_close(together[:1], layer(images[:1], logits[:1]))
+
+
+def test_a_white_that_cannot_be_told_is_asked_for() -> None:
+    images, logits = problem()
+    with pytest.raises(DataError, match="image_range="):
+        CRFRNN(4)(images - 100, logits)
 
 
 def test_images_of_other_depths_and_bands() -> None:

@@ -131,3 +131,11 @@ def test_a_stack_of_frames_gives_its_first(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", frames, metadata={"axes": "TYX"})
     with pytest.warns(UserWarning, match="4 frames"):
         np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), frames[:1])
+
+
+def test_what_overflows_float32_is_refused(tmp_path):
+    pixels = np.ones((4, 5))
+    pixels[1, 2:4] = 1e300
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    with pytest.raises(DataError, match=r"a.tif .*infinite \(2 of 20\)"):
+        read_image(tmp_path / "a.tif")

@@ -150,9 +150,8 @@ def learn(
     titles = tuple(names) if names is not None else tuple(f"image {i}" for i in range(len(samples)))
     held_out = fold_images(len(samples), folds)
     checked = _Checked(samples, titles, classes)
-    white = white_value(checked[0][0], start.image_range)
-    if white != 255.0:
-        start = dataclasses.replace(start, image_range=white)
+    # the layer is given floats, whose white cannot be told
+    start = dataclasses.replace(start, image_range=white_value(checked[0][0], start.image_range))
 
     def new_layer() -> CRFRNN:
         return CRFRNN(

@@ -66,11 +66,18 @@ def in_trained_units(image: Array, values: ValueRange, white: float | None = Non
 def _own_white(image: Array, values: ValueRange) -> tuple[float | None, str]:
     """(the image's own white, what is to be said); None where that is not certain."""
     low, high = float(image.min()), float(image.max())
-    if low < values.black - (OVERSHOOT if values.black == 0 else 1) * values.span:
+    if _below_black(low, high, values):
         return None, ""
     if image.dtype.kind != "f":
         return _white_of_integers(str(image.dtype), high, values)
     return _white_of_floats(image, high, values)
+
+
+def _below_black(low: float, high: float, values: ValueRange) -> bool:
+    """Whether values lie further below black than resampling puts them, or floats of their own range differ."""
+    if values.black == 0:
+        return low < -OVERSHOOT * max(high, 0.0)
+    return low < values.black - values.span
 
 
 def _white_of_integers(kind: str, high: float, values: ValueRange) -> tuple[float | None, str]:
@@ -98,10 +105,10 @@ def _white_of_floats(image: Array, high: float, values: ValueRange) -> tuple[flo
     plain = values.black == 0
     if high <= 0 and plain:
         return values.white, ""  # black in any units
-    if plain and high <= 1 + OVERSHOOT and values.white > 32:
+    if 0 < high <= 1 + OVERSHOOT and values.span > 1 / DIM:
         # 12 bits as floats are 0..1 of 12 bits, or of 16: then they are below this
         certain = values.kind != "uint16" or values.white == 65535 or high > 1.5 * values.white / 65535
-        certain = certain and (values.kind != "float32" or values.white == 255)
+        certain = certain and (values.kind != "float32" or (plain and values.white == 255))
         return (1.0, _scaled("float", 1, values)) if certain else (None, "")
     if values.kind == "float32":
         return _white_of_the_same(high, values)
@@ -146,8 +153,7 @@ def _mapped(image: Array, values: ValueRange, white: float) -> Array:
 def _said(image: Array, values: ValueRange, white: float, where: str) -> Array:
     if not (np.isfinite(white) and white > 0):
         raise SettingError(f"image_range is {white}; give the value that counts as white, above 0")
-    low = float(image.min()) * values.white / white
-    if values.black == 0 and low < -OVERSHOOT * values.span:
+    if _below_black(*(float(end) * values.white / white for end in (image.min(), image.max())), values):
         raise _refused(image, values, where)
     return _mapped(image, values, white)
 
@@ -155,7 +161,7 @@ def _said(image: Array, values: ValueRange, white: float, where: str) -> Array:
 def _refused(image: Array, values: ValueRange, where: str) -> DataError:
     low, high = float(image.min()), float(image.max())
     mend = "give image_range (--image_range), the value of these images that counts as white, or the files' own numbers"
-    if low < values.black - OVERSHOOT * values.span:
+    if values.black == 0 and _below_black(low, high, values):
         mend = "undo the normalisation: give the files' own numbers, the segmenter scales them itself"
     return DataError(
         f"{where} holds {image.dtype} values from {low:.4g} to {high:.4g}, the segmenter was trained on {values}, and how "

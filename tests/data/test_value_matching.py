@@ -14,6 +14,7 @@ from segfield.errors import DataError, SettingError
 BYTES = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
 UINT8 = ValueRange("uint8", 255)
 TWELVE, SIXTEEN = ValueRange("uint16", 4095), ValueRange("uint16", 65535)
+NORMALISED = (BYTES / np.float32(255) - 0.45) / 0.225
 UNIT, BYTE_FLOATS = ValueRange("float32", 1), ValueRange("float32", 255)
 HOUNSFIELD = ValueRange("float32", 3000, -1000)
 
@@ -83,9 +84,6 @@ def test_what_is_certain_is_mapped_and_said(image: np.ndarray, values: ValueRang
     np.testing.assert_allclose(said(image, values), expected, atol=1e-4)
 
 
-NORMALISED = (BYTES / np.float32(255) - 0.45) / 0.225
-
-
 @pytest.mark.parametrize("values", [UINT8, TWELVE, SIXTEEN, UNIT, BYTE_FLOATS])
 def test_normalised_images_are_refused(values: ValueRange) -> None:
     with pytest.raises(DataError, match=r"'cell' .*-2 to 2.4.*undo the normalisation"):
@@ -108,6 +106,7 @@ def test_normalised_images_are_refused(values: ValueRange) -> None:
         (BYTES, HOUNSFIELD),
         (BYTES / 255, ValueRange("float32", 3000, 0.5)),
         (BYTES.astype(np.float32) * 100, HOUNSFIELD),
+        (NORMALISED, HOUNSFIELD),
     ],
 )
 def test_what_may_mean_anything_is_refused_until_the_user_says(image: np.ndarray, values: ValueRange) -> None:

@@ -15,6 +15,7 @@ from segfield.commands.train import train
 from segfield.crf.crf_rnn import CRFRNN
 from segfield.crf.dense_crf import DenseCRF
 from segfield.data.augmentation import AugmentationConfig
+from segfield.data.value_range import ValueRange
 from segfield.errors import SettingError
 from segfield.losses import build_loss
 from segfield.models import build_classifier
@@ -248,12 +249,12 @@ def test_in_mixed_precision_the_crf_is_given_single(tmp_path: Path, crf: Any, mo
 def test_what_cannot_be_is_said_in_a_sentence(tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, data="x")
     with pytest.raises(SettingError, match=r"crf_options.*'iteration'.*mean iterations"):
-        build_crf(dataclasses.replace(recipe, crf_options={"iteration": 3}), 3, 3, 255.0)
+        build_crf(dataclasses.replace(recipe, crf_options={"iteration": 3}), 3, 3, ValueRange("uint8", 255.0))
     with pytest.raises(SettingError, match="refiner 'deeplap'"):
-        build_crf(dataclasses.replace(recipe, crf_start="deeplap"), 3, 3, 255.0)
+        build_crf(dataclasses.replace(recipe, crf_start="deeplap"), 3, 3, ValueRange("uint8", 255.0))
     with pytest.raises(SettingError, match="is no dense CRF"):
-        build_crf(dataclasses.replace(recipe, crf_start="guided_filter"), 3, 3, 255.0)
+        build_crf(dataclasses.replace(recipe, crf_start="guided_filter"), 3, 3, ValueRange("uint8", 255.0))
     with pytest.raises(SettingError, match=r"both.*kernels are off"):
         none = CRFRNN(3, 1, DenseCRF(bilateral_sxy=None, gaussian_sxy=None), compatibility="potts")
         Refined(TwoHeads(), none, build_loss("cross_entropy", 255), SCALING, recipe)
-    assert build_crf(recipe, 3, 3, 65535.0).start.image_range == 65535.0
+    assert build_crf(recipe, 3, 3, ValueRange("uint16", 4095.0)).start.image_range == 4095.0

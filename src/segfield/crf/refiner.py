@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -86,10 +86,10 @@ def chosen_refiner(choice: Refine, carried: Refiner | None = None, values: Value
 
 def in_range(refiner: Chosen, values: ValueRange) -> Chosen:
     """The refiner with the white of a data set's images as its `image_range`, where it has none and the kind does not tell."""
-    told = (values.kind, values.white) in _TOLD_BY_KIND
-    if told or getattr(refiner, "image_range", 0) is not None or not is_dataclass(refiner):
+    settable = "image_range" in getattr(refiner, "__dataclass_fields__", ())
+    if not settable or refiner.as_dict()["image_range"] is not None or (values.kind, values.white) in _TOLD_BY_KIND:
         return refiner
-    return replace(refiner, image_range=values.span)
+    return replace(refiner, image_range=values.span)  # type: ignore[type-var]
 
 
 def _chosen(choice: Refine, carried: Refiner | None) -> Refiner | None:

@@ -105,11 +105,13 @@ def _white_of_floats(image: Array, high: float, values: ValueRange) -> tuple[flo
     plain = values.black == 0
     if high <= 0 and plain:
         return values.white, ""  # black in any units
-    if 0 < high <= 1 + OVERSHOOT and values.span > 1 / DIM:
+    if plain and high <= 1 + OVERSHOOT and values.white > 1 / DIM:
         # 12 bits as floats are 0..1 of 12 bits, or of 16: then they are below this
         certain = values.kind != "uint16" or values.white == 65535 or high > 1.5 * values.white / 65535
-        certain = certain and (values.kind != "float32" or (plain and values.white == 255))
+        certain = certain and (values.kind != "float32" or values.white == 255)
         return (1.0, _scaled("float", 1, values)) if certain else (None, "")
+    if values.kind == "float32" and not plain and 0 < high - float(image.min()) < values.span / 400:
+        return None, ""  # normalised, or an empty image
     if values.kind == "float32":
         return _white_of_the_same(high, values)
     whole = bool((image == np.rint(image)).all())
@@ -153,7 +155,8 @@ def _mapped(image: Array, values: ValueRange, white: float) -> Array:
 def _said(image: Array, values: ValueRange, white: float, where: str) -> Array:
     if not (np.isfinite(white) and white > 0):
         raise SettingError(f"image_range is {white}; give the value that counts as white, above 0")
-    if _below_black(*(float(end) * values.white / white for end in (image.min(), image.max())), values):
+    factor = values.white / white
+    if _below_black(float(image.min()) * factor, float(image.max()) * factor, values):
         raise _refused(image, values, where)
     return _mapped(image, values, white)
 

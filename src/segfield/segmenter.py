@@ -18,7 +18,7 @@ from segfield.classes import Array, ClassTable
 from segfield.crf.refiner import Refine, Refiner, build_refiner
 from segfield.data.files import write_atomically
 from segfield.data.value_matching import in_trained_units
-from segfield.data.value_range import ValueRange, check_finite, values_of
+from segfield.data.value_range import ValueRange, check_numbers, values_of
 from segfield.errors import DataError, FileFormatError, SegfieldError, SettingError
 from segfield.inference.devices import pick_device
 from segfield.inference.image import predict_image
@@ -123,7 +123,7 @@ class BaseSegmenter(ABC):
                 "image_range needs to know the numbers trained on, and this segmenter file is older than that; "
                 "give images like those it was trained on, or train anew"
             )
-        check_finite(image, f"image '{name}'" if name else "the image")
+        check_numbers(image, f"image '{name}'" if name else "the image")
         return image
 
     def __call__(

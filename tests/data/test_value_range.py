@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segfield.data.value_range import RangeMeter, ValueRange, check_finite, values_of
+from segfield.data.value_range import RangeMeter, ValueRange, check_numbers, values_of
 from segfield.errors import DataError, FileFormatError
 
 
@@ -71,7 +71,7 @@ def test_files_keep_it() -> None:
 )
 def test_what_is_no_number_is_counted(wrong: np.ndarray, count: str) -> None:
     with pytest.raises(DataError, match=rf"cells.tif .*{count}"):
-        check_finite(wrong, "cells.tif")
+        check_numbers(wrong, "cells.tif")
     with pytest.raises(DataError, match=rf"'i0' .*{count}"):
         found(wrong)
-    check_finite(np.array([1e38, -3.0]), "fine")
+    check_numbers(np.array([1e38, -3.0]), "fine")

@@ -22,7 +22,9 @@ RECIPE = Recipe(data="photos")
 
 def measured(sizes: Mapping[tuple[int, int], int], bands: int = 3) -> Measured:
     nothing = np.zeros(0)
-    return Measured(bands, ValueRange("uint8", 255.0), nothing, nothing, ClassCounts(nothing, nothing), sizes, 0, "")  # type: ignore[arg-type]
+    return Measured(
+        bands, ValueRange("uint8", 255.0), nothing, nothing, ClassCounts(nothing, nothing), sizes, 0, "", {}
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

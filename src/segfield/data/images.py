@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from segfield.classes import Array
 from segfield.data.files import unreadable, write_atomically
 from segfield.data.tiff import Bands, read_tiff
-from segfield.data.value_range import check_finite
+from segfield.data.value_range import check_numbers
 from segfield.errors import DataError
 
 IMAGE_SUFFIXES = frozenset(
@@ -189,7 +189,7 @@ def _in_range(path: Path, bands: Array) -> Array:
         whole = bands.size > 0 and bands.min() >= 0 and bands.max() <= 65535
         bands = bands.astype(np.uint16 if whole else np.float32)
     elif bands.dtype.kind == "f":
-        check_finite(bands, str(path))
+        check_numbers(bands, str(path))
         bands = bands.astype(np.float32)
     return np.ascontiguousarray(bands)
 

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 from segfield.classes import Array
-from segfield.data.value_range import DEPTHS, OVERSHOOT, ValueRange, check_finite
+from segfield.data.value_range import DEPTHS, OVERSHOOT, ValueRange, check_numbers
 from segfield.errors import DataError, SettingError
 
 BRIGHTER = 4.0
@@ -48,7 +48,7 @@ def in_trained_units(image: Array, values: ValueRange, white: float | None = Non
         return image  # `fit_bands` says so
     if image.dtype.kind not in "buif":
         raise DataError(f"{where} holds {image.dtype}; give whole numbers or floats")
-    check_finite(image, where)
+    check_numbers(image, where)
     if image.dtype == np.bool_:
         image = image.astype(np.uint8) * np.uint8(255)
     if white is not None:

@@ -91,7 +91,7 @@ class RangeMeter:
         if image.dtype == np.uint8:
             return
         if image.dtype.kind == "f":
-            check_finite(image, f"image '{name}'")
+            check_numbers(image, f"image '{name}'")
             low, high = (float(end) for end in np.percentile(image, _ENDS))
             self._ends = (min(self._ends[0], low), max(self._ends[1], high))
         self._low, self._high = min(self._low, float(image.min())), max(self._high, float(image.max()))
@@ -127,7 +127,7 @@ def float_range(low: float, high: float, ends: tuple[float, float]) -> ValueRang
     return ValueRange("float32", white if white > black else black + 1.0, black)
 
 
-def check_finite(image: Array, where: str) -> None:
+def check_numbers(image: Array, where: str) -> None:
     """Raises DataError with the number of values that are NaN or infinite, if some are.
 
     Args:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.told import WORDS, whole_sentences
+
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 # First match wins; a module may import its own floor and those below.
@@ -76,3 +78,9 @@ def test_verbs_import_no_torch_at_module_level(path: Path) -> None:
 def test_no_file_is_over_400_lines() -> None:
     long = {path.name: len(path.read_text().splitlines()) for _, path in _modules()}
     assert {name: lines for name, lines in long.items() if lines > 400} == {}
+
+
+def test_messages_are_matched_by_their_keys() -> None:
+    """The setting or file and the mend, not the whole sentence, which may be worded anew; see tests/told.py."""
+    long = whole_sentences(Path(__file__).parent)
+    assert not long, f"more than {WORDS} words in a row: put `.*` (in `says`: ` … `) where any words may stand"

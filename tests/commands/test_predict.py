@@ -92,9 +92,13 @@ def test_other_settings_or_another_segmenter_are_refused(segmenter_file, photos,
 
 
 def test_files_of_other_origin_are_not_taken_for_results(segmenter_file, photos, tmp_path):
-    write_photo(tmp_path / "out" / "ids" / "a.png")
-    with pytest.raises(SettingError, match=r"already.*without predict\.json"):
-        predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)
+    foreign = tmp_path / "out" / "ids" / "a.png"
+    write_photo(foreign)
+    before = foreign.read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(SettingError, match=r"ids/a\.png.*not written.*--out"):
+            predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", overwrite=overwrite, quiet=True)
+    assert foreign.read_bytes() == before and [*(tmp_path / "out").rglob("*")] == [foreign.parent, foreign]
 
 
 def test_overwriting_takes_the_old_results_away_first(segmenter_file, photos, tmp_path, monkeypatch):

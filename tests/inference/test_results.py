@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segfield.data.files import write_atomically
 from segfield.errors import DataError, SettingError
 from segfield.inference.inputs import Input
 from segfield.inference.results import ResultsFolder
@@ -24,9 +25,9 @@ def photos(tmp_path):
 
 
 def fill(results, image):
-    for file in results.outputs(image):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b"output")
+    with results.writing():
+        for file in results.outputs(image):
+            write_atomically(file, b"output")
 
 
 def test_complete_is_every_output_and_none_older_than_the_image(tmp_path, photos):
@@ -110,5 +111,6 @@ def test_a_folder_of_images_is_never_taken_for_a_video_s(tmp_path):
     assert (ids / "0001.png").is_file()
     results.clip_report(clip).parent.mkdir()
     results.clip_report(clip).write_text("{}")
-    results.open({"flips": "none"}, tmp_path, [clip], [clip], True)
-    assert not ids.exists() and not results.clip_report(clip).exists()
+    with pytest.raises(SettingError, match="not written by"):
+        results.open({"flips": "none"}, tmp_path, [clip], [clip], True)
+    assert (ids / "0001.png").is_file()

@@ -97,11 +97,11 @@ def predict(
     tiling = tiling_for(loaded, tile, overlap, scales)
     options: dict[str, Any] = {"tile": tile, "overlap": overlap, "flips": flips, "scales": list(scales)}
     refiner = chosen_refiner(refine, loaded.refiner, loaded.values)
-    results = ResultsFolder(Path(out), kinds, clip_kinds=clip_kinds)
+    results = ResultsFolder(Path(out), kinds, clip_kinds=clip_kinds, legend=True)
     settings = {"segmenter": _digest(Path(segmenter)), **options, "source_values": source_values, **clips.as_settings()}
     settings |= {"tile": tiling[0], "overlap": tiling[1], "whole": tile is None and overlap is None}
     settings["refiner"] = describe_refiner(refiner)
-    results.open(settings, found.base, found.images, mine, overwrite)
+    results.open(settings, found.base, found.images, mine, overwrite, read=[segmenter, refine])
     batch = BatchPrediction(loaded, results, {**options, "refine": refiner}, source_values, quiet, clips)
     files = batch.run(mine)
     legend = results.write_legend(loaded.classes)

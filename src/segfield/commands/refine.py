@@ -102,7 +102,8 @@ def refine(
     results = ResultsFolder(Path(out), kinds, endings=SAVED, settings_file=SETTINGS_FILE)
     settings = {"refiner": describe_refiner(refiner), "confidence": confidence, "unknown": marked, "classes": classes}
     inputs = [image for image, _ in pairs]
-    results.open({**settings, "labels_of": str(labels)}, base, inputs, inputs, overwrite)
+    read = [file for file in (classes, preset) if file]
+    results.open({**settings, "labels_of": str(labels)}, base, inputs, inputs, overwrite, read, dict(pairs))
     job = _Job(refiner, results, table, confidence, quiet)
     failed = job.run(pairs)
     if failed:
@@ -140,7 +141,8 @@ class _Job:
         failed = 0
         for image, file in track(waiting, "refining", console=console, transient=True) if shown else waiting:
             try:
-                self._one(image, file)
+                with self.results.writing():
+                    self._one(image, file)
                 self.done += 1
             except DataError as error:
                 if len(pairs) == 1:

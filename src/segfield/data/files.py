@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segfield.data.leftovers import temporary_beside
+from segfield.data.replacement import about_to_replace
 from segfield.errors import DataError, SegfieldError
 
 _MENDS = {
@@ -40,6 +41,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         # Without the sync, a power cut after the rename can leave an empty file under the final name.
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
+        about_to_replace(temporary, target)
         temporary.replace(target)
     except OSError as error:
         raise unwritable(target, error) from error
@@ -63,6 +65,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         for file in temporary.iterdir():
             with file.open("rb+") as stream:
                 os.fsync(stream.fileno())
+        about_to_replace(temporary, target)
         if target.is_dir():
             shutil.rmtree(target)
         temporary.replace(target)

@@ -74,7 +74,7 @@ class BatchPrediction:
             )
         done = 0
         try:
-            with _progress(console) as progress:
+            with self.results.writing(), _progress(console) as progress:
                 task = progress.add_task("predicting", total=len(images), completed=len(images) - len(waiting))
                 for image in waiting:
                     try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
-from collections import Counter
+import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from segfield.data.written import OwnFiles
 from segfield.errors import DataError, SettingError, did_you_mean
+from segfield.inference.names import unique_names
 
 _WILD = "*?["
 
@@ -33,11 +35,12 @@ def find_inputs(
 ) -> Inputs:
     """Find the images, and the videos where such are taken.
 
-    Folders are searched with all below them; hidden files and the folder `out` are passed over.
+    Folders are searched with all below them; hidden files and the folder `out` are passed over, and so is what segfield wrote,
+    unless a folder or pattern holds nothing else, or the file is named.
 
     Names mirror the sub-folders, so equal file names in different folders stay apart; files of one folder that differ
     only in their endings ('a.jpg', 'a.png') keep the ending in their names, and so does a video beside a folder of its name
-    ('a.mp4', 'a/0001.png'), because its ids are such a folder, too.
+    ('a.mp4', 'a/0001.png'), because its ids are such a folder, too (`unique_names`).
 
     Args:
         inputs: files, folders, or globs ('photos/**/*.jpg').
@@ -57,16 +60,13 @@ def find_inputs(
         root, found = _expand(str(given), out.resolve(), wanted)
         roots.append(root)
         files.update(dict.fromkeys(found))
+    if len(inputs) > 1:  # a pattern that the shell took apart names what an earlier start put into `out`
+        own = OwnFiles()
+        own.enter(out)
+        files = {file: None for file in files if file not in own} or files
     base = _common(roots)
-    relative = {file: _below(file, base) for file in files}
-    stems = Counter(path.with_suffix("").as_posix().casefold() for path in relative.values())
-    folders = {parent for path in relative.values() for parent in path.parents}
-    images = []
-    for file, path in relative.items():
-        alone = stems[path.with_suffix("").as_posix().casefold()] == 1
-        alone = alone and not (path.suffix.lower() in videos and path.with_suffix("") in folders)
-        images.append(Input(file, (path.with_suffix("") if alone else path).as_posix()))
-    return Inputs(images, base)
+    names = unique_names([_below(file, base) for file in files], videos)
+    return Inputs([Input(file, name) for file, name in zip(files, names)], base)
 
 
 def take_part(images: Sequence[Input], part: str | None) -> list[Input]:
@@ -122,27 +122,34 @@ def _expand(given: str, out: Path, wanted: _Wanted) -> tuple[Path, list[Path]]:
 
 
 def _glob(pattern: str, out: Path, wanted: _Wanted) -> tuple[Path, list[Path]]:
-    parts = Path(pattern).expanduser().parts
+    whole = Path(pattern).expanduser()
+    parts = whole.parts
     fixed = [part for i, part in enumerate(parts) if not any(letter in "".join(parts[: i + 1]) for letter in _WILD)]
-    root = Path(*fixed).resolve() if fixed else Path.cwd()
+    before = Path(*fixed) if fixed else Path()
+    root = before.resolve()
     # Not Path.glob: it takes no absolute patterns.
-    matched = glob.glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207
-    matches = [Path(match).absolute() for match in sorted(matched)]
-    found = [path for path in matches if path.is_file() and wanted(path)]
-    found = [path for path in found if not path.resolve().is_relative_to(out)]
+    matched = sorted(Path(match) for match in glob.glob(str(whole), recursive=True))  # noqa: PTH207
+    found = [path for path in matched if path.is_file() and wanted(path) and not path.resolve().is_relative_to(out)]
     if not found:
         raise DataError(f"nothing that '{pattern}' matches is an image; {wanted.told}")
-    return root, [root / os.path.relpath(path, root) for path in found]
+    own = OwnFiles()
+    for folder in dict.fromkeys(parent for path in found for parent in reversed(path.parents)):
+        if folder.resolve().is_relative_to(root):
+            own.enter(folder)
+    found = [path for path in found if path not in own] or found
+    # as the pattern leads there, below the resolved root: relpath would leave the root where a link leads to it
+    return root, [root / path.relative_to(before) for path in found]
 
 
 def _files_below(folder: Path, out: Path, wanted: _Wanted) -> list[Path]:
-    found = []
+    found, own = [], OwnFiles()
     for here, folders, names in os.walk(folder.resolve()):
         inside = Path(here)
+        own.enter(inside)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and (inside / name).resolve() != out)
         # '._a.jpg' is what macOS leaves beside 'a.jpg' on foreign disks: not an image.
         found += [inside / n for n in sorted(names) if not n.startswith(".") and wanted(n)]
-    return found
+    return [file for file in found if file not in own] or found
 
 
 def _common(roots: Sequence[Path]) -> Path:
@@ -152,7 +159,11 @@ def _common(roots: Sequence[Path]) -> Path:
         return Path()
 
 
-def _below(file: Path, base: Path) -> Path:
-    if file.is_relative_to(base) and base.parts:
-        return file.relative_to(base)
-    return Path(file.drive.rstrip(":"), *file.parts[1:])
+def _below(file: Path, base: Path) -> PurePosixPath:
+    """The name of a file below the folder all share, or below the root where that is not; never with '..' in it."""
+    if ".." in file.parts:
+        file = file.parent.resolve() / file.name
+    if base.parts and file.is_relative_to(base):
+        return PurePosixPath(*file.relative_to(base).parts)
+    drive = re.split(r"[\\/:]+", file.drive)  # of Windows: 'C:', or a server and what it shares
+    return PurePosixPath(*filter(None, drive), *file.parts[1:])

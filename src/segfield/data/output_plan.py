@@ -1,4 +1,4 @@
-"""One plan of a command's outputs, made before anything is written: names unique, none an input, none outside, none somebody else's."""
+"""One plan of outputs, made before anything is written: names unique, none an input, none outside, none somebody else's."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ class OutputFolder:
         owner: the command, whose record it is.
 
     Attributes:
+        given: the folder as it was named, and
+        path: from the root.
         written: the record.
     """
 
     def __init__(self, path: str | Path, owner: str) -> None:
+        self.given = Path(path)
         self.path = absolute(path)
         self.owner = owner
         self.written = Written(self.path, owner)
@@ -80,16 +83,25 @@ class OutputFolder:
         """Whether something is there that the command did not write."""
         return os.path.lexists(path) and not self.written.knows(path)
 
-    def remove(self, paths: Iterable[Path]) -> None:
-        """Remove what is there of these files and folders, as far as it is as it was written, and the folders that this empties."""
+    def remove(self, paths: Iterable[Path], emptied: bool = False) -> None:
+        """Remove what is there of these files and folders, as far as it is as it was written.
+
+        Args:
+            paths: the files and folders.
+            emptied: also folders that this leaves empty; not where another process may be about to write there.
+        """
         for path in paths:
             if os.path.lexists(path) and self.written.vouches(path):
                 _remove(path)
-                with contextlib.suppress(OSError):  # one that is not empty stays
-                    for parent in absolute(path).parents:
-                        if not parent.is_relative_to(self.path) or parent == self.path:
-                            break
-                        parent.rmdir()
+                if emptied:
+                    self._remove_emptied(path)
+
+    def _remove_emptied(self, path: Path) -> None:
+        with contextlib.suppress(OSError):  # one that is not empty stays
+            for parent in absolute(path).parents:
+                if parent == self.path or not parent.is_relative_to(self.path):
+                    return
+                parent.rmdir()
 
     @contextlib.contextmanager
     def writing(self, besides: Iterable[str | Path] = ()) -> Iterator[None]:
@@ -108,6 +120,7 @@ class OutputFolder:
     def admit(self, new: Path, place: Path) -> None:
         """As `replacement.Keeper`: the last look, just before a file appears."""
         if Path(os.path.realpath(place)) in self._besides:
+            self.written.note(new, place)
             return
         self._refuse_parents(place, set())
         self._refuse_foreign(Output(place, new.is_dir()), True)
@@ -144,10 +157,12 @@ class OutputFolder:
 
     def _parts(self, path: Path) -> tuple[str, ...]:
         """The names below the folder."""
-        if ".." not in path.parts and absolute(path).is_relative_to(self.path):
-            parts = absolute(path).relative_to(self.path).parts
-            if parts and not any("\0" in part for part in parts):
-                return parts
+        for folder in (self.given, self.path):
+            if path.is_relative_to(folder):
+                parts = path.relative_to(folder).parts
+                if parts and not any(part == ".." or "\0" in part for part in parts):
+                    return parts
+                break
         raise SettingError(f"'{path}' would lie outside of the folder '{self.path}'; give the input another name")
 
     def _refuse_inputs(self, outputs: Sequence[Output], inputs: Iterable[str | Path]) -> None:
@@ -159,7 +174,9 @@ class OutputFolder:
                 read.setdefault((found.st_dev, found.st_ino), file)
                 real[os.path.realpath(file)] = file
         folders = [f"{os.path.realpath(output.path)}{os.sep}" for output in outputs if output.is_folder]
-        inside = next((file for path, file in real.items() if path.startswith(tuple(folders))), None) if folders else None
+        inside = (
+            next((file for path, file in real.items() if path.startswith(tuple(folders))), None) if folders else None
+        )
         if inside is not None:
             raise _is_input(inside, inside)
         for output in outputs:

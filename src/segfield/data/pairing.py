@@ -11,6 +11,7 @@ from pathlib import Path
 from segfield.data.files import unreadable
 from segfield.data.images import IMAGE_SUFFIXES
 from segfield.data.records import UNLABELLED, Record
+from segfield.data.written import OwnFiles
 from segfield.errors import DataError
 
 SPLIT_WORDS = {
@@ -63,13 +64,17 @@ class _File:
 def paired_files(root: Path) -> tuple[list[Record], list[str]]:
     """Records of all images under `root` with their masks; and sentences on what was left out.
 
+    What segfield wrote there, predictions for example, is passed over, unless `root` holds nothing else.
+
     A record's split is '' where no folder says it. An image without a mask goes to 'unlabelled', unless its whole split
     has no masks (a test set).
 
     Raises:
         DataError: if there are no images, or if there are masks of which none fits an image.
     """
-    files = sorted(_walk(root), key=lambda file: file.path)
+    own = OwnFiles()
+    there = sorted(_walk(root, own), key=lambda file: file.path)
+    files = [file for file in there if file.path not in own] or there
     masks = [file for file in files if file.role == "mask"]
     images, notes = _images_of(root, files) if masks else ([], [])
     if not masks:
@@ -101,7 +106,7 @@ def words_of(file: Path) -> list[str]:
         raise unreadable(file, error, "list") from error
 
 
-def _walk(root: Path) -> Iterator[_File]:
+def _walk(root: Path, own: OwnFiles) -> Iterator[_File]:
     seen: set[str] = set()  # links to folders are followed, so a circle of them must be noticed
     for folder, folders, names in os.walk(root, followlinks=True, onerror=_cannot_enter):
         real = os.path.realpath(folder)
@@ -109,6 +114,7 @@ def _walk(root: Path) -> Iterator[_File]:
         if real in seen:
             continue
         seen.add(real)
+        own.enter(folder)
         role, split, rest = _read_folders(Path(folder).relative_to(root).parts)
         for name in names:
             if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):

@@ -48,7 +48,7 @@ class Written:
         return any(_records(self.folder, self.owner))
 
     def knows(self, path: Path) -> bool:
-        """Whether a file of that name was written here, or a folder of such files alone; what it holds now may be another thing."""
+        """Whether a file of that name was written here, or a folder of such files alone; it may have changed since."""
         if _is_folder(path):
             return all(self.knows(inner) for inner in path.iterdir())
         return bool(self._entries(path)) and not path.is_symlink()
@@ -130,11 +130,17 @@ class Written:
 
 
 class OwnFiles:
-    """The files that segfield wrote itself, learnt of while folders are walked from the top down."""
+    """The files that segfield wrote itself, learnt of while folders are walked from the top down.
 
-    def __init__(self) -> None:
+    Args:
+        folders: to begin with.
+    """
+
+    def __init__(self, *folders: str | Path) -> None:
         self._names: dict[str, set[str]] = {}
         self._folders: set[str] = set()
+        for folder in folders:
+            self.enter(folder)
 
     def enter(self, folder: str | Path) -> None:
         """Read the records of a folder, if there are any."""
@@ -149,7 +155,8 @@ class OwnFiles:
             not records or any(line.get("older") for record in records for line in _lines(record))
         ):
             self._folders |= {f"{top}/{name}" for name in _FOLDERS_OF_OLD}
-            self._names.setdefault(_PICTURE_OF_OLD, set()).add(f"{top}/{_PICTURE_OF_OLD}")
+            for name in (_PICTURE_OF_OLD, *_SETTINGS_OF_OLD):
+                self._names.setdefault(name, set()).add(f"{top}/{name}")
 
     def __contains__(self, file: str | Path) -> bool:
         """Whether a file, in a folder entered or below one, was written by segfield."""

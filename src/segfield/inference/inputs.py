@@ -61,8 +61,7 @@ def find_inputs(
         roots.append(root)
         files.update(dict.fromkeys(found))
     if len(inputs) > 1:  # a pattern that the shell took apart names what an earlier start put into `out`
-        own = OwnFiles()
-        own.enter(out)
+        own = OwnFiles(out)
         files = {file: None for file in files if file not in own} or files
     base = _common(roots)
     names = unique_names([_below(file, base) for file in files], videos)
@@ -129,7 +128,9 @@ def _glob(pattern: str, out: Path, wanted: _Wanted) -> tuple[Path, list[Path]]:
     root = before.resolve()
     # Not Path.glob: it takes no absolute patterns.
     matched = sorted(Path(match) for match in glob.glob(str(whole), recursive=True))  # noqa: PTH207
-    found = [path for path in matched if path.is_file() and wanted(path) and not path.resolve().is_relative_to(out)]
+    found = [path for path in matched if path.is_file() and wanted(path)]
+    if out != root and out.is_relative_to(root):
+        found = [path for path in found if not path.resolve().is_relative_to(out)]
     if not found:
         raise DataError(f"nothing that '{pattern}' matches is an image; {wanted.told}")
     own = OwnFiles()

@@ -32,7 +32,9 @@ def unique_names(files: Sequence[PurePosixPath], videos: frozenset[str] = frozen
         names = [_name(file, level) for file, level in zip(files, chosen)]
         taken = [_places(name, file.suffix.lower() in videos) for file, name in zip(files, names)]
         counts = Counter(place for places in taken for place in places)
-        meeting = [i for i, places in enumerate(taken) if any(counts[place] > 1 or place in folders for place in places)]
+        meeting = [
+            i for i, places in enumerate(taken) if any(counts[place] > 1 or place in folders for place in places)
+        ]
         if not meeting:
             break
         lowest = min(chosen[i] for i in meeting)

@@ -127,7 +127,7 @@ class ResultsFolder:
         if overwrite:
             # Whatever stood there came of other settings: were it left, a run stopped half-way would take it for its own.
             old = self.place.written.files() if differing else [file for image in anew for file in self._all_of(image)]
-            self.place.remove(old)
+            self.place.remove(old, emptied=bool(differing))
         if found != wanted:
             with self.writing():
                 write_text(self.folder / self.settings_file, _json(wanted))

@@ -172,7 +172,7 @@ def test_what_was_changed_after_it_was_written_is_kept_or_refused(segmenter, tmp
     run(segmenter, photos, out)
     assert contents(out) == before
     for settings in ({"overwrite": True}, {"overwrite": True, "flips": "all"}):
-        with pytest.raises(SettingError, match=r"ids/3\.png' was changed .*another --out, or move it away"):
+        with pytest.raises(SettingError, match=r"ids/3\.png' was changed .*--out, or move"):
             run(segmenter, photos, out, **settings)
         assert contents(out) == before
     (out / "overlay" / "3.jpg").unlink()

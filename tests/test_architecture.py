@@ -18,6 +18,7 @@ FLOORS = (
     ("segfield.doctor", 6),
     ("segfield.__main__", 6),
     ("segfield.training.recipe", 2),  # settings alone: read by the command line
+    ("segfield.training.recipe_limits", 2),
     ("segfield.training", 5),
     ("segfield.segmenter", 4),
     ("segfield.exported", 4),

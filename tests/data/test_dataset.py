@@ -82,7 +82,15 @@ def test_folds_hold_each_sample_out_once(count, samples):
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_folds_depend_on_the_seed_alone():
+def test_folds_are_stretches_of_the_list():
+    assert [list(val.names) for _, val in folds(Numbers(7), 3)] == [
+        ["n0", "n1", "n2"],
+        ["n3", "n4"],
+        ["n5", "n6"],
+    ]
+
+
+def test_folds_drawn_at_random_depend_on_the_seed_alone():
     first, again, other = ([list(val.names) for _, val in folds(Numbers(20), 4, seed)] for seed in (0, 0, 1))
     assert first == again
     assert first != other

@@ -31,7 +31,7 @@ def test_rows_are_the_two_evaluations_numbers() -> None:
     assert rows["mIoU"] == (before.scores.mean_iou, after.scores.mean_iou)
     assert list(rows) == ["mIoU", "pixel accuracy", "trimap IoU, 3 pixels", "boundary IoU", "BF score"]
     assert rows["trimap IoU, 3 pixels"][0] < rows["trimap IoU, 3 pixels"][1]
-    assert not change.hurts and change.gain.interval.low > 0
+    assert change.helps and change.gain.interval.low > 0
     told = change.as_dict()
     assert told["measures"]["mIoU"] == {"before": rows["mIoU"][0], "after": rows["mIoU"][1]}
     assert f"{100 * rows['mIoU'][0]:.2f} → {100 * rows['mIoU'][1]:.2f}" in change.sentence()
@@ -39,10 +39,12 @@ def test_rows_are_the_two_evaluations_numbers() -> None:
 
 def test_a_loss_is_one() -> None:
     change = Refinement(evaluation(1), evaluation(4))
-    assert change.hurts and change.gain.interval.value == pytest.approx(
-        evaluation(4).scores.mean_iou - evaluation(1).scores.mean_iou
+    assert (
+        not change.helps
+        and change.doubt == "does not help"
+        and change.gain.interval.value == pytest.approx(evaluation(4).scores.mean_iou - evaluation(1).scores.mean_iou)
     )
-    assert not Refinement(evaluation(2), evaluation(2)).hurts
+    assert not Refinement(evaluation(2), evaluation(2)).helps
 
 
 def test_without_boundaries_there_are_two_rows() -> None:

@@ -16,7 +16,7 @@ from segfield.data.formats import open_dataset
 from segfield.errors import DataError, SettingError
 from segfield.models import build_classifier
 from segfield.segmenter import ClassifierSpec, Scaling, Segmenter
-from segfield.training.held_out import HeldOut, Part, fold_parts, limited, split_part, weights_hash
+from segfield.training.held_out import HeldOut, Part, fold_parts, limited, weights_hash
 from segfield.training.recipe import Recipe
 
 DATA = "scenes:count=12,size=32x48"
@@ -35,40 +35,36 @@ def segmenter(classes: ClassTable, seed: int = 0, **facts: object) -> Segmenter:
     return Segmenter(build_classifier("unet_padded", 3, len(classes), options=options), spec, classes, scaling, facts)
 
 
-@pytest.mark.parametrize(
-    ("split", "train_split"), [("train", "train"), ("all", "train"), ("val", "val"), ("train", "mine")]
-)
-def test_a_split_that_was_seen_is_refused_with_the_reason(dataset: Dataset, split: str, train_split: str) -> None:
-    with pytest.raises(SettingError, match=r"too small.*--out_of_fold.*--allow_seen"):
-        split_part(Path("s"), dataset, split, train_split, False)
-    whole = dataset if split == "all" else dataset.split(split)
-    assert list(split_part(Path("s"), dataset, split, train_split, True).dataset.names) == list(whole.names)
-
-
-def test_a_split_that_was_not_seen_is_taken(dataset: Dataset) -> None:
-    part = split_part(Path("s"), dataset, "val", "train", False)
-    assert list(part.dataset.names) == list(dataset.split("val").names)
-    with pytest.raises(SettingError, match="did you mean val"):
-        split_part(Path("s"), dataset, "vall", "train", False)
-
-
-def fold_runs(folder: Path, classes: ClassTable, chosen: list[int], count: int = 3, seed_of_last: int = 7) -> None:
+def fold_runs(
+    folder: Path,
+    classes: ClassTable,
+    chosen: list[int],
+    count: int = 3,
+    seed_of_last: int = 7,
+    draw: str | None = "random",
+) -> None:
+    """Segmenters of a cross-validation; where `draw` is None, of before there was that setting."""
     for fold in chosen:
         seed = seed_of_last if fold == chosen[-1] else 7
         recipe = Recipe(data="elsewhere", folds=count, fold=fold, seed=seed)
-        settings = recipe.as_dict()
+        settings = recipe.as_dict() | {"fold_draw": draw}
+        if draw is None:
+            del settings["fold_draw"]
         (folder / f"fold{fold}").mkdir(parents=True)
         segmenter(classes, seed=fold, recipe=settings).save(folder / f"fold{fold}" / "segmenter.safetensors")
 
 
 def _recipe(file: Path) -> Recipe:
-    return Recipe.from_dict(Segmenter.load(file, device="cpu").facts["recipe"])
+    return Recipe.from_stored(Segmenter.load(file, device="cpu").facts["recipe"])
 
 
-def test_each_fold_predicts_the_images_its_training_left_out(tmp_path: Path, dataset: Dataset) -> None:
-    fold_runs(tmp_path, dataset.classes, [0, 1, 2])
+@pytest.mark.parametrize(("draw", "stored"), [("stretches", "stretches"), ("random", "random"), ("random", None)])
+def test_each_fold_predicts_the_images_its_training_left_out(
+    tmp_path: Path, dataset: Dataset, draw: str, stored: str | None
+) -> None:
+    fold_runs(tmp_path, dataset.classes, [0, 1, 2], draw=stored)
     parts = fold_parts(tmp_path, DATA, None, _recipe)
-    pairs = folds(dataset.split("train"), 3, seed=7)
+    pairs = folds(dataset.split("train"), 3, seed=7 if draw == "random" else None)
     assert [part.segmenter.parent.name for part in parts] == ["fold0", "fold1", "fold2"]
     for part, (train, left_out) in zip(parts, pairs):
         assert list(part.dataset.names) == list(left_out.names)
@@ -81,7 +77,7 @@ def test_each_fold_predicts_the_images_its_training_left_out(tmp_path: Path, dat
     [
         ([], 7, "--folds 5 --fold 0"),
         ([0, 2], 7, "folds 0, 2 of 3"),
-        ([0, 1, 2], 8, "2 settings of folds, seed"),
+        ([0, 1, 2], 8, "2 settings of folds"),
     ],
 )
 def test_folds_that_do_not_make_a_cross_validation_are_said(

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from segfield.errors import SettingError, did_you_mean
+from segfield.errors import SettingError
 from segfield.inference.views import Flips
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def evaluate(
     *,
     split: str = "val",
     classes: str | None = None,
+    allow_seen: bool = False,
     out: str = "evaluation",
     flips: Flips = "none",
     scales: list[float] | None = None,
@@ -36,8 +37,9 @@ def evaluate(
     Args:
         segmenter: the file `segfield train` wrote, or `segfield export` (ONNX).
         data: data set, as for `segfield train`.
-        split: the split to score; 'all' takes every sample.
+        split: the split to score; 'all' takes every sample, 'held_out' what the folds of a run left out.
         classes: class table that replaces the format's own.
+        allow_seen: score also images that the segmenter was trained on.
         out: folder for report.html and scores.json.
         flips: average over mirror images: none; horizontal; all, where up and down mean nothing (microscopy, aerial).
         scales: average over these sizes, e.g. [0.75,1,1.25].
@@ -68,6 +70,7 @@ def evaluate(
     from segfield.exported import open_segmenter
     from segfield.inference.devices import set_threads
     from segfield.inference.scoring import check_same_classes, evaluate_segmenter, report_facts
+    from segfield.training.seen import chosen_split, refuse_seen, seen
 
     console = Console()
     folder = Path(out)
@@ -80,11 +83,12 @@ def evaluate(
     set_threads()
     loaded = open_segmenter(segmenter, device, engine)
     dataset = open_dataset(data, classes)
-    if split != "all" and split not in dataset.splits:
-        known = did_you_mean(split, [*dataset.splits, "all"])
-        raise SettingError(f"there is no split '{split}' to score; {known}; choose with --split")
-    chosen = dataset if split == "all" else dataset.split(split)
+    chosen = chosen_split(loaded.facts, dataset, split, "score")
     check_same_classes(loaded, chosen)
+    known = seen(loaded.facts, chosen, dataset, loaded.bands)
+    note = refuse_seen(known, chosen, allow_seen, "and a score on those says nothing about new images")
+    if note:
+        console.print(note, highlight=False, soft_wrap=True)
     refiner = chosen_refiner(refine, loaded.refiner, loaded.values)
     unrefined = Evaluator(loaded.classes, boundaries=boundaries, calibration=False)
     folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to shows before the work, not after it
@@ -103,6 +107,8 @@ def evaluate(
     )
     console.print(evaluation.scores.table(), highlight=False)
     facts = report_facts(seed=None, data_hash=None, data=data, split=split)
+    if note:
+        facts["seen in training"] = note
     refinement = None
     if refiner is not None:
         refinement = Refinement(unrefined.result(), evaluation)

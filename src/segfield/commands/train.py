@@ -59,16 +59,22 @@ def train(recipe: Recipe) -> Run:
 
     unrefined = Evaluator(segmenter.classes, calibration=False)
     evaluation, gallery = evaluate_segmenter(segmenter, fitted.val, unrefined=unrefined, console=console)
-    refinement = None
+    refinement, switched_off = None, False
     if segmenter.refiner is not None:
         refinement = Refinement(unrefined.result(), evaluation)
         console.print(refinement.sentence(), highlight=False, soft_wrap=True)
-        if refinement.hurts:
+        switched_off = not (refinement.helps or recipe.crf_keep)
+        if switched_off:
             segmenter.facts["refiner that was switched off"] = segmenter.refiner.as_dict()
             segmenter.refiner = None
             segmenter.save(folder.segmenter)
             evaluation, gallery = evaluate_segmenter(segmenter, fitted.val, console=console)
-            console.print("the CRF hurts on the validation split, so the segmenter is without it", highlight=False)
+            console.print(
+                f"the CRF {refinement.doubt} on the validation split, so the segmenter is without it; "
+                "--crf_keep true leaves it on",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     facts = report_facts(
         seed=recipe.seed, data_hash=fitted.measured.hash, data=recipe.data, split=fitted.val.split_name
@@ -82,7 +88,7 @@ def train(recipe: Recipe) -> Run:
         facts=facts,
         refinement=refinement,
     )
-    changed = {} if refinement is None else {"refinement": {**refinement.as_dict(), "switched off": refinement.hurts}}
+    changed = {} if refinement is None else {"refinement": {**refinement.as_dict(), "switched off": switched_off}}
     folder.write_scores({"facts": facts, **evaluation.as_dict(), **changed})
     scores = evaluation.scores
     console.print(

@@ -46,7 +46,7 @@ def tune(
     Args:
         segmenter: the file `segfield train` wrote; it is the one that gets the CRF.
         data: data set, as for `segfield train`.
-        split: labelled split that the segmenter was not trained on.
+        split: labelled split that the segmenter was not trained on; 'held_out' takes what the folds of a run left out.
         classes: class table that replaces the format's own.
         out: folder for the page, the numbers and the probabilities.
         out_of_fold: folder of the runs of a cross-validation (RUN/fold0, RUN/fold1 …, trained with --folds): each predicts the
@@ -89,7 +89,9 @@ def tune(
     from segfield.inference.devices import set_threads
     from segfield.inference.scoring import check_same_classes, report_facts
     from segfield.segmenter import Segmenter
-    from segfield.training.held_out import HeldOut, fold_parts, limited, split_part
+    from segfield.training.held_out import HeldOut, Part, fold_parts, limited
+    from segfield.training.recipe import Recipe
+    from segfield.training.seen import chosen_split, refuse_seen, seen
 
     console = Console()
     folder = Path(out)
@@ -102,8 +104,13 @@ def tune(
     if out_of_fold is not None:
         parts = fold_parts(out_of_fold, data, classes, _recipe)
     else:
-        trained_on = str(loaded.facts.get("recipe", {}).get("train_split", "train"))
-        parts = [split_part(Path(segmenter), open_dataset(data, classes), split, trained_on, allow_seen)]
+        whole = open_dataset(data, classes)
+        chosen = chosen_split(loaded.facts, whole, split, "tune on")
+        known = seen(loaded.facts, chosen, whole, loaded.bands, assumed=Recipe(data=data))
+        note = refuse_seen(known, chosen, allow_seen, _TOO_SURE)
+        if note:
+            console.print(note, highlight=False, soft_wrap=True)
+        parts = [Part(Path(segmenter), chosen)]
     for part in parts:
         check_same_classes(loaded, part.dataset)
     samples = HeldOut(limited(parts, limit, seed), folder / "probabilities", loaded.bands, loaded.in_own_units)
@@ -111,8 +118,8 @@ def tune(
     samples.claim(origin, overwrite)
     with stage(console, "predict", len(samples)) as advance:
         samples.predict(lambda file: Segmenter.load(file, device=device), tile, advance)
-    seen = split if out_of_fold is None else "out of fold"
-    facts = {**report_facts(seed=seed, data_hash=None, data=data, split=seen), "segmenter": segmenter}
+    where = split if out_of_fold is None else "out of fold"
+    facts = {**report_facts(seed=seed, data_hash=None, data=data, split=where), "segmenter": segmenter}
     if learn != "off":
         from segfield.crf.learn import learn as learn_crf
 
@@ -156,6 +163,11 @@ def tune(
     return tuning
 
 
+_TOO_SURE = (
+    "where it is too sure, so that weights come out too small; --out_of_fold takes the runs of a cross-validation"
+)
+
+
 def _check_folder(folder: Path, overwrite: bool) -> None:
     if folder.is_file():
         raise SettingError(f"{folder} is a file; give another --out for the folder of the tuning")
@@ -186,7 +198,7 @@ def _recipe(segmenter: Path) -> Any:
     settings = read_facts(segmenter).get("facts", {}).get("recipe")
     if not settings:
         raise SettingError(f"{segmenter} does not tell how it was trained; give runs that `segfield train` made")
-    return Recipe.from_dict(settings)
+    return Recipe.from_stored(settings)
 
 
 def _write_learned(folder: Path, learned: Learned, samples: Any, gallery: int, facts: dict[str, Any]) -> None:

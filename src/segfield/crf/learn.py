@@ -166,7 +166,7 @@ def learn(
     for value, _ in tried:
         losses = learner.descend(final, range(len(samples)), value, "on all")
     best = final.as_dense_crf()
-    helps = refinement.gain.interval.low > 0
+    helps = refinement.gain.is_gain
     scores = (refinement.before.scores.mean_iou, refinement.after.scores.mean_iou)
     return Learned(
         classes=classes,

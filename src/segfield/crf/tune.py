@@ -168,7 +168,7 @@ def tune(
     before, after = measure(trials, [own[i] for i in range(len(listed))])
     gain = bootstrap_difference(before.tallies, after.tallies, seed=seed)
     point = final.best_on()
-    helps = final.best() != OFF and gain.interval.low > 0
+    helps = final.best() != OFF and gain.is_gain
     best = as_crf(point, base)
     return Tuning(
         classes=classes,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -101,19 +100,34 @@ def unknown_split(name: str, known: Sequence[str]) -> DataError:
     return DataError(f"there is no split '{name}'; {did_you_mean(name, known)}")
 
 
-def folds(dataset: Dataset, count: int, seed: int = 0) -> list[tuple[Dataset, Dataset]]:
-    """Seeded k-fold cross-validation: `count` pairs (train, val); every sample is in val exactly once.
+def stretches(count: int, parts: int) -> list[tuple[int, ...]]:
+    """Positions 0 … count − 1 in so many stretches of nearly equal length, in order.
+
+    The folds of every cross-validation here: neighbours in a list are often of one film, place or patient; drawn at random,
+    nearly the same image would teach and judge.
+    """
+    return [tuple(part.tolist()) for part in np.array_split(np.arange(count), parts)]
+
+
+def folds(dataset: Dataset, count: int, seed: int | None = None) -> list[tuple[Dataset, Dataset]]:
+    """k-fold cross-validation: `count` pairs (train, val); every sample is in val exactly once.
+
+    Args:
+        dataset: labelled samples.
+        count: of the folds, k.
+        seed: None: each fold is a stretch of the list (`stretches`); a number draws the samples at random by it, for lists in
+            which neighbours have nothing in common, or whose order goes by class.
 
     Raises:
         DataError: if `count` is below 2 or above the number of samples.
     """
     if not 2 <= count <= len(dataset):
         raise DataError(f"{count} folds of {len(dataset)} samples cannot be made; choose 2 to {len(dataset)} folds")
-    order = np.random.default_rng(seed).permutation(len(dataset))
-    parts: list[Any] = np.array_split(order, count)
+    everything = range(len(dataset))
+    order = everything if seed is None else np.random.default_rng(seed).permutation(len(dataset)).tolist()
     pairs = []
-    for i, part in enumerate(parts):
-        rest = np.concatenate([other for j, other in enumerate(parts) if j != i])
-        train = dataset.subset(sorted(rest.tolist()), f"fold{i}-train")
-        pairs.append((train, dataset.subset(sorted(part.tolist()), f"fold{i}-val")))
+    for i, part in enumerate(stretches(len(dataset), count)):
+        held_out = {order[position] for position in part}
+        train = dataset.subset([j for j in everything if j not in held_out], f"fold{i}-train")
+        pairs.append((train, dataset.subset(sorted(held_out), f"fold{i}-val")))
     return pairs

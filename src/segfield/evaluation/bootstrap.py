@@ -41,6 +41,11 @@ class Difference:
     interval: Interval
     p_value: float
 
+    @property
+    def is_gain(self) -> bool:
+        """Whether the second system is better for certain: the difference is above 0 with all of its interval."""
+        return self.interval.low > 0
+
 
 def bootstrap_iou(
     tallies: Array, resamples: int = 1000, level: float = 0.95, seed: int = 0

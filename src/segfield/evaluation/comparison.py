@@ -237,7 +237,7 @@ def unrefined(runs: Iterable[ScoredRun]) -> dict[str, float]:
 
 def tells_apart(pair: Neighbours) -> bool:
     """Whether the interval of the difference leaves 0 out."""
-    return bool(pair.difference.interval.low > 0)
+    return pair.difference.is_gain
 
 
 def compare_runs(

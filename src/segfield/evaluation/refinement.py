@@ -31,9 +31,14 @@ class Refinement:
         return bootstrap_difference(self.before.per_image, self.after.per_image)
 
     @property
-    def hurts(self) -> bool:
-        """Whether mIoU is lower with the refiner."""
-        return self.gain.interval.value < 0
+    def helps(self) -> bool:
+        """Whether mIoU is higher with the refiner for certain; where it is not, a segmenter does without."""
+        return self.gain.is_gain
+
+    @property
+    def doubt(self) -> str:
+        """How it falls short of helping, as what follows 'the CRF'."""
+        return doubt(self.gain)
 
     def rows(self) -> list[tuple[str, float, float]]:
         """(name, before, after) of each measure, 0..1."""
@@ -70,3 +75,8 @@ class Refinement:
                 for name, before, after in self.rows()
             },
         }
+
+
+def doubt(gain: Difference) -> str:
+    """How a gain that is not certain falls short, as what follows the refiner's name in a sentence."""
+    return "may help, but that is not certain" if gain.interval.value > 0 else "does not help"

@@ -19,7 +19,7 @@ from segfield.data.dataset import Dataset
 from segfield.data.files import write_atomically, write_text
 from segfield.data.images import fit_bands
 from segfield.data.value_matching import RangeWarning
-from segfield.errors import DataError, SettingError, did_you_mean
+from segfield.errors import DataError, SettingError
 
 Sample = tuple[Array, Array, Array]
 
@@ -30,29 +30,6 @@ class Part:
 
     segmenter: Path
     dataset: Dataset
-
-
-def split_part(segmenter: Path, dataset: Dataset, split: str, train_split: str, allow_seen: bool) -> Part:
-    """One segmenter on one split.
-
-    Args:
-        segmenter: the file.
-        dataset: with splits.
-        split: the one to tune on.
-        train_split: what the segmenter was trained on.
-        allow_seen: do not mind if that is the same.
-
-    Raises:
-        SettingError: if the split is not there, or the segmenter has seen it.
-    """
-    if split != "all" and split not in dataset.splits:
-        raise SettingError(f"there is no split '{split}' to tune on; {did_you_mean(split, [*dataset.splits, 'all'])}")
-    if split in ("train", "all", train_split) and not allow_seen:
-        raise SettingError(
-            f"split '{split}' holds images the segmenter was trained on, where it is too sure and the weights come out too "
-            "small; give --split val, --out_of_fold with the runs of a cross-validation, or --allow_seen true"
-        )
-    return Part(segmenter, dataset if split == "all" else dataset.split(split))
 
 
 def fold_parts(folder: str | Path, data: str, classes: str | None, read_recipe: Callable[[Path], Any]) -> list[Part]:
@@ -78,12 +55,12 @@ def fold_parts(folder: str | Path, data: str, classes: str | None, read_recipe: 
             f"`segfield train {data} --folds 5 --fold 0 --out {folder}/fold0`, and so on to fold 4"
         )
     first = folded[0][1]
-    kinds = {(recipe.folds, recipe.seed, recipe.train_split) for _, recipe in folded}
+    kinds = {(recipe.folds, recipe.fold_seed, recipe.train_split) for _, recipe in folded}
     found = sorted(recipe.fold for _, recipe in folded)
     if len(kinds) > 1 or found != list(range(first.folds)):
         raise SettingError(
-            f"{folder} holds folds {', '.join(map(str, found))} of {first.folds}, with {len(kinds)} settings of folds, seed "
-            f"and train_split among them; every fold is needed once, all with the same settings"
+            f"{folder} holds folds {', '.join(map(str, found))} of {first.folds}, with {len(kinds)} settings of folds, "
+            f"fold_draw, seed and train_split among them; every fold is needed once, all with the same settings"
         )
     return [
         Part(file, open_splits(dataclasses.replace(recipe, data=data, classes=classes or recipe.classes))[1])

@@ -42,6 +42,7 @@ from segfield.training.refined import Refined, build_crf
 from segfield.training.resume import load_state, save_state
 from segfield.training.run_folder import RunFolder
 from segfield.training.schedules import rate_factor
+from segfield.training.seen import trained_on
 from segfield.training.setup import (
     Measured,
     as_in_start,
@@ -108,6 +109,7 @@ class Fit:
             )  # fmt: skip
         self.measured = as_in_start(recipe.start, measure(self.train, usable_threads(), also=self.val))
         check_validation(self.val)
+        self.trained_on = trained_on(recipe, self.measured.checksums)
         self.recipe = with_crop(recipe, self.measured)
         if self.console is not None and introduce:
             self.console.print(plan_in_words(recipe, self.recipe, self.measured), highlight=False, soft_wrap=True)
@@ -314,7 +316,8 @@ class Fit:
             counters.best, counters.best_epoch = result.miou, row["epoch"]
         if self.first:
             if best or self.recipe.keep == "last":
-                self.segmenter.facts = {"val_miou": result.miou, "epoch": row["epoch"], "recipe": self.recipe.as_dict()}
+                found = {"val_miou": result.miou, "epoch": row["epoch"]}
+                self.segmenter.facts = {**found, "recipe": self.recipe.as_dict(), "trained_on": self.trained_on}
                 self.segmenter.save(self.folder.segmenter)
             self.folder.write_curves(counters.rows)
             if self.tracker is not None:

@@ -102,4 +102,4 @@ _LEARNED = ("iterations", "weights", "compatibility", "learn_bandwidths")
 def _recipe_of(segmenter: Path) -> Recipe:
     from segfield.segmenter import read_facts
 
-    return Recipe.from_dict(read_facts(segmenter)["facts"]["recipe"])
+    return Recipe.from_stored(read_facts(segmenter)["facts"]["recipe"])

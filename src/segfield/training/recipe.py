@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from segfield.data.augmentation import AugmentationConfig
 from segfield.errors import FileFormatError, SettingError, did_you_mean
+from segfield.training.recipe_limits import CHOICES, RANGES
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,11 @@ class Recipe:
     val_split: str = "val"
     """Split that chooses the best weights."""
     folds: int = 0
-    """Instead of splits: cut the training split into this many folds (seeded)."""
+    """Instead of splits: cut the training split into this many folds."""
     fold: int = 0
     """Which fold validates, 0 to folds - 1."""
+    fold_draw: Literal["stretches", "random"] = "stretches"
+    """Folds are stretches of the list, which keeps a film's frames together, or drawn at random by the seed."""
 
     model: str = "deeplabv3plus:mobilenetv2_100"
     """Network: a classic one (unet, fcn8s, segnet, icnet …: docs/models.md), or DECODER:ENCODER with any timm encoder."""
@@ -118,6 +121,8 @@ class Recipe:
     """What the refined scores are divided by in the loss: mean field is too sure of itself; 1 as published."""
     crf_folds: int = 0
     """Learn the CRF from what networks of so many folds say of images they did not see; 0: on images as they are trained on."""
+    crf_keep: bool = False
+    """Leave the CRF in the segmenter even where its gain on val_split is not certain (its 95 % interval holds 0)."""
     crf_options: dict[str, Any] = field(default_factory=dict)
     """Options of the CRF layer, e.g. {iterations: 5, weights: diagonal, compatibility: potts, learn_bandwidths: true}."""
 
@@ -151,7 +156,7 @@ class Recipe:
         for item in dataclasses.fields(self):
             if getattr(self, item.name) is None and "None" not in str(item.type):
                 raise SettingError(f"{item.name} is null; give it a value, or leave it out for the usual one")
-        for name, low, high in _RANGES:
+        for name, low, high in RANGES:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise SettingError(f"{name} is {value}; it must lie between {low} and {high}")
@@ -159,7 +164,7 @@ class Recipe:
             seconds(self.time, "time")
         seconds(self.save_every, "save_every")
         memory_bytes(self.cache, "cache")
-        for name, values in _CHOICES.items():
+        for name, values in CHOICES.items():
             if getattr(self, name) not in values:
                 raise SettingError(
                     f"{name} is '{getattr(self, name)}'; {did_you_mean(str(getattr(self, name)), values)}"
@@ -201,6 +206,11 @@ class Recipe:
         """Seconds to train, or None where epochs decide."""
         return None if self.time is None else seconds(self.time, "time")
 
+    @property
+    def fold_seed(self) -> int | None:
+        """The seed that draws the folds; None where they are stretches of the list."""
+        return self.seed if self.fold_draw == "random" else None
+
     def given_class_weights(self) -> str | list[float]:
         """The name of a rule, or the numbers."""
         text = self.class_weights
@@ -229,6 +239,11 @@ class Recipe:
             return cls(**values)
         except TypeError as error:
             raise SettingError(f"the recipe is incomplete or of wrong types: {error}") from error
+
+    @classmethod
+    def from_stored(cls, settings: Mapping[str, Any]) -> Recipe:
+        """A recipe as a run or segmenter file keeps it, which may be older than some settings."""
+        return cls.from_dict(completed(settings))
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
@@ -287,6 +302,11 @@ def _check_names(settings: Mapping[str, Any]) -> None:
             raise SettingError(f"there is no setting 'augment.{name}'; {did_you_mean(str(name), inner)}")
 
 
+def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that a run kept, with those that came later as they were meant then: folds were drawn at random."""
+    return {"fold_draw": "random", **settings} if settings.get("folds") else dict(settings)
+
+
 STAGE_WORDS = ("name", "share")
 """What a stage may say beside settings."""
 
@@ -301,6 +321,7 @@ _OF_ALL_STAGES = (
     "val_split",
     "folds",
     "fold",
+    "fold_draw",
 )
 
 
@@ -322,50 +343,6 @@ def _check_stage(number: int, stage: Any) -> None:
         raise SettingError(
             f"the share of stage {number} is {share!r}; give a number above 0, e.g. 2 for twice the budget of 1"
         )
-
-
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("folds", 0, 1000),
-    ("fold", 0, 999),
-    ("border_weight", 0, 1000),
-    ("border_sigma", 0.1, 1000),
-    ("rare_crops", 0, 1),
-    ("epochs", 1, 10_000_000),
-    ("steps", 1, 1_000_000_000),
-    ("patience", 0, 1_000_000),
-    ("batch_size", 1, 65536),
-    ("accumulate", 1, 65536),
-    ("learning_rate", 0, 1000),
-    ("encoder_rate", 0, 1000),
-    ("momentum", 0, 0.99999),
-    ("weight_decay", 0, 100),
-    ("clip", 0, 1e9),
-    ("crf_rate", 0, 1000),
-    ("crf_network_loss", 0, 1000),
-    ("crf_temperature", 0.01, 100),
-    ("crf_folds", 0, 1000),
-    ("half_size_first", 0, 0.95),
-    ("power", 0, 100),
-    ("step_every", 0.001, 1),
-    ("step_factor", 0, 1),
-    ("warmup", 0, 0.9),
-    ("ema", 0, 0.99999999),
-    ("devices", 1, 1024),
-    ("nodes", 1, 10_000),
-    ("workers", -1, 1024),
-    ("threads", 0, 4096),
-    ("validate_every", 1, 1_000_000),
-    ("seed", 0, 2**63 - 1),
-)
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "keep": ("best", "last"),
-    "optimiser": ("adamw", "sgd"),
-    "schedule": ("poly", "cosine", "step", "constant"),
-    "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
-    "hold": ("auto", "yes", "no"),
-    "crf": ("none", "learn", "joint"),
-}
 
 
 def seconds(text: str, setting: str = "time") -> float:

@@ -13,7 +13,7 @@ import yaml
 
 from segfield.data.files import write_text
 from segfield.errors import FileFormatError, SettingError
-from segfield.training.recipe import Recipe
+from segfield.training.recipe import Recipe, completed
 
 # Settings that may change between a start and its continuation: they do not change the weights that come out.
 _FREE = ("out", "device", "workers", "threads", "cache", "hold", "save_every")
@@ -66,7 +66,7 @@ class RunFolder:
 
     def _check_same(self, recipe: Recipe) -> None:
         try:
-            before = _flat(yaml.safe_load(self.recipe.read_text(encoding="utf-8")))
+            before = _flat(completed(yaml.safe_load(self.recipe.read_text(encoding="utf-8"))))
             # settings that are newer than the run were as they are by default
             before = {**_flat(_plain(Recipe(data="").as_dict())), **before}
         except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:

@@ -66,16 +66,16 @@ class Measured:
         return int(np.median(heights)), int(np.median(widths))
 
 
-def open_splits(recipe: Recipe) -> tuple[Dataset, Dataset]:
-    """The training and validation samples a recipe names.
+def open_splits(recipe: Recipe, dataset: Dataset | None = None) -> tuple[Dataset, Dataset]:
+    """The training and validation samples a recipe names, of its own data set or of one that is given.
 
     Raises:
         DataError: if a split is missing, empty, or has images without labels.
     """
-    dataset = open_dataset(recipe.data, recipe.classes)
+    dataset = open_dataset(recipe.data, recipe.classes) if dataset is None else dataset
     if recipe.folds:
         whole = dataset.split(recipe.train_split) if recipe.train_split in dataset.splits else dataset
-        return folds(whole, recipe.folds, recipe.seed)[recipe.fold]
+        return folds(whole, recipe.folds, recipe.fold_seed)[recipe.fold]
     if recipe.val_split not in dataset.splits and recipe.train_split in dataset.splits:
         raise DataError(
             f"there is no split '{recipe.val_split}' to choose the best weights on; {_splits_in_words(recipe, dataset)}"

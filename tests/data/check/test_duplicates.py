@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from segfield.data.check.duplicates import duplicates, leaks, near_duplicates, roles
-from segfield.data.check.sample import describe_image
-from tests.data.check.facts import fact, picture
+from segfield.data.check.sample import describe_image, examine
+from tests.data.check.facts import Memory, fact, picture
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,22 @@ def test_nested_splits_are_no_leak() -> None:
 
 
 def test_equal_images_with_unlike_masks() -> None:
-    found = kinds(fact("a", digest=b"1", counts=(1, 2, 3)), fact("b", digest=b"1", counts=(3, 2, 1)))
+    found = kinds(fact("a", digest=b"1", labels_digest=b"x"), fact("b", digest=b"1", labels_digest=b"y"))
     assert found["contradicting masks"] == ("a (train) ≠ b (train)",)
+
+
+def test_masks_of_equal_class_counts_are_unlike_where_their_pixels_are() -> None:
+    first, second = (np.zeros((4, 5), np.uint8) for _ in range(2))
+    first[0], second[1] = 1, 1
+    image = picture(0, 4, 5).transpose(2, 0, 1)
+    facts = []
+    for name, mask in (("a", first), ("b", second), ("c", first)):
+        dataset = Memory({name: ("train", image, mask)})
+        facts.append(examine(dataset, 0, ("train",)))
+    assert np.array_equal(facts[0].counts, facts[1].counts)
+    found = kinds(*facts)
+    assert found["contradicting masks"] == ("a (train) ≠ b (train) ≠ c (train)",)
+    assert "contradicting masks" not in kinds(facts[0], facts[2])
 
 
 def test_unreadable_images_are_not_equal_to_each_other() -> None:

@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from segfield.crf.tuning.grid import OFF, Grid, Point, refined
 from segfield.crf.tuning.trials import Trials
+from segfield.data.dataset import stretches
 from segfield.errors import SettingError
 
 
@@ -69,10 +68,7 @@ class Search:
 
 
 def fold_images(count: int, folds: int) -> list[tuple[int, ...]]:
-    """Positions of each fold's held-out images: every image once, each fold a stretch of the list.
-
-    Neighbours in a list are often of one film, place or patient; drawn at random, nearly the same image would choose the
-    parameters and judge them.
+    """Positions of each fold's held-out images: every image once, each fold a stretch of the list (`stretches`).
 
     Raises:
         SettingError: if there are fewer than two folds or fewer images than two.
@@ -81,7 +77,7 @@ def fold_images(count: int, folds: int) -> list[tuple[int, ...]]:
         raise SettingError(
             f"{folds} folds of {count} images cannot be made; give 2 folds or more, and 2 labelled images or more"
         )
-    return [tuple(part.tolist()) for part in np.array_split(np.arange(count), min(folds, count))]
+    return stretches(count, min(folds, count))
 
 
 def cross_validate(

@@ -14,6 +14,7 @@ from segfield.crf.tuning.grid import OFF, Point
 from segfield.crf.tuning.trials import Trials, checked_sample, count, over_images, refined_labels
 from segfield.evaluation.bootstrap import Difference
 from segfield.evaluation.boundaries import Boundaries, boundaries
+from segfield.evaluation.refinement import doubt
 from segfield.evaluation.scores import Floats, Scores, mean_iou_from_tally, scores_from_confusion, tally
 
 TRIMAP_WIDTHS = tuple(range(1, 21))
@@ -94,7 +95,6 @@ def verdict(
     )
     if helps:
         return f"{what} helps: {judged}; it is on."
-    doubt = "may help, but that is not certain" if interval.value > 0 else "does not help"
     if keep:
-        return f"{what} {doubt}: {judged}; it is on all the same, as asked."
-    return f"{what} {doubt}: {judged}; it stays off."
+        return f"{what} {doubt(gain)}: {judged}; it is on all the same, as asked."
+    return f"{what} {doubt(gain)}: {judged}; it stays off."

@@ -53,7 +53,7 @@ def duplicates(facts: Sequence[SampleFacts]) -> Iterator[Problem]:
         message = f"{counted(len(within), 'image')} more than once in the data set; each copy counts in training"
         listed = [" = ".join(_where(fact) for fact in group) for group in within]
         yield Problem("note", "duplicates", message, len(within), tuple(listed[:SHOWN]))
-    unlike = [group for group in same if len({_labels(fact) for fact in group}) > 1]
+    unlike = [group for group in same if len({fact.labels_digest for fact in group}) > 1]
     if unlike:
         message = f"{counted(len(unlike), 'image')} twice with unlike masks; keep the right one"
         listed = [" ≠ ".join(_where(fact) for fact in group) for group in unlike]
@@ -100,7 +100,3 @@ def _where(fact: SampleFacts) -> str:
         fact.splits
     )
     return f"{fact.name} ({', '.join(splits[:4])})" if splits else fact.name
-
-
-def _labels(fact: SampleFacts) -> bytes:
-    return b"" if fact.counts is None else fact.counts.tobytes()

@@ -70,7 +70,8 @@ class SampleFacts:
         ignored: pixels with the ignored id.
         values: raw values of a mask that holds one or two of them, e.g. (0, 255).
         unknown: mask value or colour outside the class table → pixels.
-        digest: of the decoded image; thumb: (THUMB · THUMB,) zero mean, unit length; None where the image is flat.
+        digest: of the decoded image; labels_digest: of its labels, empty without readable ones.
+        thumb: (THUMB · THUMB,) zero mean, unit length; None where the image is flat.
         faults: (kind, sentence) of what is wrong with the files.
     """
 
@@ -85,6 +86,7 @@ class SampleFacts:
     stats: BandStats | None = None
     not_finite: int = 0
     digest: bytes = b""
+    labels_digest: bytes = b""
     thumb: npt.NDArray[np.float32] | None = None
     encoding: str | None = None
     counts: npt.NDArray[np.int64] | None = None
@@ -155,13 +157,17 @@ def describe_image(facts: SampleFacts, image: Array) -> None:
         facts.not_finite = int(image.size - np.count_nonzero(finite))
         image = np.where(finite, image, 0) if facts.not_finite else image
     facts.stats = band_stats(image)
-    facts.digest = hashlib.blake2b(f"{image.shape}{image.dtype}".encode() + image.tobytes(), digest_size=16).digest()
+    facts.digest = _digest(image)
     grey = Image.fromarray(image.mean(axis=0, dtype=np.float32))
     small = np.asarray(grey.resize((THUMB, THUMB), Image.Resampling.BOX), dtype=np.float32).ravel()
     small = small - small.mean()
     length = float(np.linalg.norm(small))
     spread = max(float((facts.stats.high - facts.stats.low).max()), 1e-12)
     facts.thumb = small / length if length > 0.02 * THUMB * spread else None  # flatter than that, all look alike
+
+
+def _digest(array: Array) -> bytes:
+    return hashlib.blake2b(f"{array.shape}{array.dtype}".encode() + array.tobytes(), digest_size=16).digest()
 
 
 def band_stats(image: Array) -> BandStats:
@@ -183,7 +189,8 @@ def band_stats(image: Array) -> BandStats:
 
 
 def describe_labels(facts: SampleFacts, labels: Array, classes: ClassTable) -> None:
-    """Pixel counts of (H, W) labels, written into `facts`."""
+    """Digest and pixel counts of (H, W) labels, written into `facts`."""
+    facts.labels_digest = _digest(labels)
     counts = np.bincount(labels.ravel(), minlength=max(len(classes), classes.ignored_id + 1))
     facts.counts = counts[: len(classes)].astype(np.int64)
     facts.ignored = int(counts[classes.ignored_id])

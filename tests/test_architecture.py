@@ -36,6 +36,8 @@ FLOORS = (
     ("segfield.compiled", 0),
     ("segfield.machine", 0),
     ("segfield.control_groups", 0),
+    ("segfield.load", 0),
+    ("segfield.openmp", 0),
 )
 SIDEWAYS = {("data", "losses"), ("data", "models"), ("models", "losses"), ("losses", "models"), ("models", "data")}
 

@@ -164,3 +164,18 @@ def test_shared_memory_is_never_more_than_memory(fake: FakeMachine, monkeypatch:
     fake.write("sys/fs/cgroup/memory.current", GIB // 2)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(32 * GIB, 0, 32 * GIB))
     assert machine.shared_memory() == (GIB, GIB // 2)
+
+
+@pytest.mark.parametrize("driver", ["nvidiactl", "kfd", "dxg"])
+def test_a_gpu_is_in_sight_where_a_driver_is(fake: FakeMachine, monkeypatch: pytest.MonkeyPatch, driver: str) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    assert not machine.gpu_in_sight()
+    fake.write(f"dev/{driver}", "")
+    assert machine.gpu_in_sight()
+
+
+def test_a_gpu_is_in_sight_where_its_tool_is(fake: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        shutil, "which", lambda program: "C:/Windows/nvidia-smi.exe" if program == "nvidia-smi" else None
+    )
+    assert machine.gpu_in_sight()

@@ -73,6 +73,12 @@ def shared_memory() -> Room:
     return Room(min(usage.total, total or usage.total), min(usage.free, usage.free if free is None else free))
 
 
+def gpu_in_sight() -> bool:
+    """Whether a driver of a GPU that torch may use is loaded; False says for sure that loading torch to ask is no use."""
+    devices = ("nvidiactl", "kfd", "dxg")  # NVIDIA's, AMD's, and either in Windows' Linux
+    return any((ROOT / "dev" / name).exists() for name in devices) or shutil.which("nvidia-smi") is not None
+
+
 def _count(variable: str) -> int | None:
     first = os.environ.get(variable, "").split(",")[0].strip()
     return int(first) if first.isdigit() and int(first) > 0 else None

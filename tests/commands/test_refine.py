@@ -6,13 +6,16 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from segfield import machine
 from segfield.commands.main import main
 from segfield.commands.refine import refine
 from segfield.data.images import write_png
 from segfield.data.scenes import open_scenes
 from segfield.errors import DataError, SettingError
+from segfield.inference import devices, refining
 from tests.told import says
 
 SCENES = open_scenes("count=2,size=40x56,seed=3")
@@ -205,3 +208,30 @@ def test_from_the_command_line(folders, tmp_path, capsys):
     assert main(["refine", *words]) == 0
     assert "changed their label" in capsys.readouterr().out
     assert json.loads((tmp_path / "o" / "refine.json").read_text(encoding="utf-8"))["unknown"] == "0"
+
+
+def test_the_device_is_asked_for_only_where_there_can_be_one(folders, tmp_path, monkeypatch):
+    asked = []
+
+    def note(before, image, refiner, **options):
+        asked.append(options["device"])
+        return real(before, image, refiner, **{**options, "device": None})
+
+    real = refining.refine_segmentation
+    monkeypatch.setattr(refining, "refine_segmentation", note)
+    images, labels = folders[:2]
+    for seen in (False, True):
+        monkeypatch.setattr(machine, "gpu_in_sight", lambda seen=seen: seen)
+        monkeypatch.setattr(devices, "pick_device", lambda name: f"picked {name}")
+        refine(str(images), str(labels), out=str(tmp_path / str(seen)), quiet=True)
+        assert set(asked) == {"picked auto" if seen else None}
+        asked.clear()
+    refine(str(images), str(labels), out=str(tmp_path / "cpu"), device="cpu", quiet=True)
+    assert set(asked) == {None}
+
+
+def test_a_gpu_that_is_not_there_is_said(folders, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    images, labels = folders[:2]
+    assert main(["refine", str(images), str(labels), "--out", str(tmp_path / "out"), "--device", "cuda"]) == 2
+    assert "--device cpu" in capsys.readouterr().err

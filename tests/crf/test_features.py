@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from segfield.crf.features import bilateral_features, position_features
+from segfield.crf.features import bilateral_features, bilateral_features_on_device, position_features
 from segfield.errors import DataError, SettingError
 
 
@@ -79,3 +80,17 @@ def test_an_image_must_have_bands_pixels_and_finite_values() -> None:
     image[0, 1, 1], image[2, 0, 0] = np.nan, np.inf
     with pytest.raises(DataError, match=r"2 values.*NaN"):
         bilateral_features(image, 1, 1)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize(("sxy", "srgb"), [(5.0, 13.0), ((5.0, 7.0), (3.0, 40.0))])
+def test_of_a_tensor_they_are_the_same_without_a_way_through_arrays(
+    dtype: str, sxy: object, srgb: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (2, 9, 14)).astype(dtype)
+    tensor = torch.from_numpy(image)
+    for name in ("cpu", "numpy"):
+        monkeypatch.setattr(torch.Tensor, name, None)
+    found = bilateral_features_on_device(tensor, sxy, srgb)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(found.numpy(), bilateral_features(image, sxy, srgb))

@@ -125,3 +125,12 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
     unknown = [(image, p, np.full_like(labels, 255)) for image, p, labels in samples]
     with pytest.raises(DataError, match=r"3 images.*known class"):
         learn(unknown, CLASSES)
+
+
+def test_on_a_device_it_learns_the_same() -> None:
+    """The processor stands for the device: tensors go there, and what is measured comes back."""
+    samples = planted(4)
+    here, there = (
+        learn(samples, CLASSES, steps=2, decay=1e-3, device=device) for device in (None, torch.device("cpu"))
+    )
+    assert there.best == here.best and there.gain.interval == here.gain.interval

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from segfield.errors import SegfieldError, did_you_mean
+from segfield.openmp import let_waiting_threads_sleep
 
 # verb → (module, what it does, an example). The function has the verb's name.
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -111,6 +112,7 @@ def _run(words: list[str]) -> int:
         print(f"segfield {segfield.__version__}")
         return 0
     verb, *rest = words
+    let_waiting_threads_sleep()
     if verb not in VERBS:
         raise SegfieldError(f"there is no verb '{verb}'; {did_you_mean(verb, VERBS)}")
     module, _, _ = VERBS[verb]

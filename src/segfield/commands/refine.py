@@ -41,6 +41,7 @@ def refine(
     normalization: Literal["none", "before", "after", "symmetric"] | None = None,
     accuracy: Literal["fast", "fine", "exact"] | None = None,
     image_range: float | None = None,
+    device: str = "auto",
     overwrite: bool = False,
     quiet: bool = False,
 ) -> list[Path]:
@@ -69,6 +70,8 @@ def refine(
         normalization: of the kernels.
         accuracy: fast or fine (lattice), or exact.
         image_range: the value that counts as white, where the image has neither 8 nor 16 bits nor 0..1.
+        device: auto (a GPU if there is one), cpu, cuda, cuda:1; the dense CRF runs on GPUs with CUDA or ROCm, all others on
+            the processor.
         overwrite: make results anew that are there already, also where they were made with other settings.
         quiet: say nothing but errors.
 
@@ -104,7 +107,7 @@ def refine(
     inputs = [image for image, _ in pairs]
     read = [file for file in (classes, preset) if file]
     results.open({**settings, "labels_of": str(labels)}, base, inputs, inputs, overwrite, read, dict(pairs))
-    job = _Job(refiner, results, table, confidence, quiet)
+    job = _Job(refiner, results, table, confidence, quiet, _device(device))
     failed = job.run(pairs)
     if failed:
         rest = f"the other {len(pairs) - failed} are complete in '{out}'" if failed < len(pairs) else "none could be"
@@ -123,6 +126,7 @@ class _Job:
     table: ClassTable | None
     confidence: float
     quiet: bool
+    device: Any = None
     changed: int = 0
     filled: int = 0
     pixels: int = 0
@@ -171,12 +175,23 @@ class _Job:
         height, width = pixels.shape[1:]
         before = read_given(file, (height, width), self.table, self.confidence, image.name)
         keep = "probabilities" in self.results.kinds
-        after = refine_segmentation(before, pixels, self.refiner, keep_probabilities=keep)
+        after = refine_segmentation(before, pixels, self.refiner, keep_probabilities=keep, device=self.device)
         _write(before, after, pixels, self.results)
         unknown = before.labels == before.classes.ignored_id
         self.filled += int(unknown.sum())
         self.changed += int(((before.labels != after.labels) & ~unknown).sum())
         self.pixels += before.labels.size
+
+
+def _device(name: str) -> Any:
+    """The torch device that is meant; None for the processor. torch is loaded only where there can be another."""
+    from segfield.machine import gpu_in_sight
+
+    if name == "cpu" or (name == "auto" and not gpu_in_sight()):
+        return None
+    from segfield.inference.devices import pick_device
+
+    return pick_device(name)
 
 
 def _refiner(preset: str | None, options: dict[str, Any]) -> Refiner:

@@ -84,6 +84,7 @@ def tune(
     from segfield.crf.tuning.page import write_page
     from segfield.crf.tuning.progress import stage
     from segfield.crf.tuning.store import TrialFolder
+    from segfield.crf.tuning.trials import gpu_of, prepare_where
     from segfield.data.files import write_text
     from segfield.data.formats import open_dataset
     from segfield.inference.devices import set_threads
@@ -118,6 +119,8 @@ def tune(
     samples.claim(origin, overwrite)
     with stage(console, "predict", len(samples)) as advance:
         samples.predict(lambda file: Segmenter.load(file, device=device), tile, advance)
+    gpu = gpu_of(loaded.device)
+    prepare = prepare_where(gpu)
     where = split if out_of_fold is None else "out of fold"
     facts = {**report_facts(seed=seed, data_hash=None, data=data, split=where), "segmenter": segmenter}
     if learn != "off":
@@ -126,7 +129,7 @@ def tune(
         learned = learn_crf(
             samples, loaded.classes, names=samples.names, start=crf, goal=learn, weights=weights,
             learn_bandwidths=learn_bandwidths, folds=folds, keep=keep,
-            threads=threads, console=console,
+            threads=threads, console=console, device=gpu,
         )  # fmt: skip
         facts |= {"learned for": learn, "weights": weights, "decay": learned.decay}
         _write_learned(folder, learned, samples, gallery, facts)
@@ -145,12 +148,13 @@ def tune(
         folds=folds,
         keep=keep,
         seed=seed,
-        threads=threads,
+        threads=threads or (1 if gpu else 0),  # one image at once fills a GPU
         console=console,
+        prepare=prepare,
         store=TrialFolder(folder / "trials", {"base": crf.as_dict(), "origin": origin}),
     )
     facts |= {"kernels built": tuning.builds, "mean fields run": tuning.runs}
-    write_page(folder / "tuning.html", tuning, samples, gallery=gallery, facts=facts)
+    write_page(folder / "tuning.html", tuning, samples, gallery=gallery, facts=facts, prepare=prepare)
     write_text(folder / "refiner.json", json.dumps(tuning.best.as_dict(), indent=2) + "\n")
     if write:
         console.print(_into(loaded, Path(segmenter), tuning, split), highlight=False, soft_wrap=True)

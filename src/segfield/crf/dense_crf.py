@@ -54,6 +54,8 @@ class DenseCRF:
     """
 
     name: ClassVar[str] = "dense_crf"
+    takes_tensors: ClassVar[bool] = True
+    """Scores that lie on a GPU are refined there (`refiner.works_on`)."""
 
     bilateral_weight: Weight = 4.0
     """How strongly pixels near in position and colour are pulled together; one value, one a class, or a table (K, K) whose

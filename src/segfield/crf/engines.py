@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from segfield.crf.arrays import as_array, as_float32, is_tensor, like, namespace
-from segfield.crf.features import bilateral_features, position_features
+from segfield.crf.arrays import as_float32, is_tensor, namespace
+from segfield.crf.features import bilateral_features, bilateral_features_on_device, position_features
 from segfield.crf.filters.filter import Filter, Normalization, Normalized
 from segfield.crf.image_stages import cheap_iterations
 from segfield.crf.mean_field import Kernel, mean_field
@@ -74,7 +74,8 @@ def build_engine(
         return engine
     bilateral: Filter | None = None
     if bilateral_sxy is not None:
-        features = bilateral_features(as_array(image), bilateral_sxy, bilateral_srgb)
+        features_of = bilateral_features_on_device if is_tensor(image) else bilateral_features
+        features = features_of(image, bilateral_sxy, bilateral_srgb)
         bilateral = Normalized(_filter(features, image, accuracy, epsilon, threads), normalization)
     gaussian: Filter | None = None
     if gaussian_sxy is not None:
@@ -95,15 +96,14 @@ def _filter(features: Any, image: Any, accuracy: Accuracy, epsilon: float, threa
 
         tiled: Filter = TiledFilter(features, epsilon=epsilon, threads=threads)
         return tiled
-    on_device = like(features, image)
     if accuracy == "exact":
         from segfield.crf.filters.tiled_triton import TritonTiledFilter
 
-        blocks: Filter = TritonTiledFilter(on_device, epsilon=epsilon)
+        blocks: Filter = TritonTiledFilter(features, epsilon=epsilon)
         return blocks
     from segfield.crf.filters.lattice_torch import TorchLatticeFilter
 
-    return TorchLatticeFilter(on_device, fine=accuracy == "fine")
+    return TorchLatticeFilter(features, fine=accuracy == "fine")
 
 
 def _grid_gaussian(image: Any, sxy: Number, epsilon: float, threads: int | None) -> Filter:

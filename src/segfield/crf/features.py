@@ -6,10 +6,12 @@ Features are divided by the kernel's widths, so that every filter computes exp(â
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segfield.crf.arrays import namespace
 from segfield.errors import DataError, SettingError
 
 
@@ -65,6 +67,23 @@ def bilateral_features(
     widths = _widths("srgb", srgb, image.shape[0], "bands")
     positions = position_features(image.shape[1:], sxy)
     return np.concatenate([positions, (colours / widths[:, None]).T.astype(np.float32)], axis=1)
+
+
+def bilateral_features_on_device(image: Any, sxy: float | Sequence[float], srgb: float | Sequence[float]) -> Any:
+    """The same of a tensor (C, H, W) of finite values, computed where it lies: (N, 2 + C) float32, on its device.
+
+    Raises:
+        SettingError: a width is not a positive number, or their count does not fit.
+    """
+    torch, (bands, height, width) = namespace(image), image.shape
+    exact = torch.float32 if image.device.type == "mps" else torch.float64  # which Apple's GPUs lack
+    across, down = _widths("sxy", sxy, 2, "axes x, y")
+    widths = torch.as_tensor(_widths("srgb", srgb, bands, "bands").copy(), dtype=exact, device=image.device)
+    features = torch.empty((height, width, 2 + bands), dtype=torch.float32, device=image.device)
+    features[..., 0] = torch.arange(width, dtype=exact, device=image.device) / float(across)
+    features[..., 1] = (torch.arange(height, dtype=exact, device=image.device) / float(down))[:, None]
+    features[..., 2:] = (image.to(exact) / widths[:, None, None]).movedim(0, -1)
+    return features.reshape(height * width, 2 + bands)
 
 
 def _widths(name: str, given: float | Sequence[float], count: int, of_what: str) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from rich.console import Console
 from torch import Tensor
 
 from segfield.classes import Array, ClassTable
+from segfield.crf.arrays import as_array
 from segfield.crf.crf_rnn import CRFRNN, CompatibilityForm, WeightForm
 from segfield.crf.dense_crf import DenseCRF
 from segfield.crf.image_range import white_value
@@ -25,7 +26,7 @@ from segfield.crf.threads import usable_threads
 from segfield.crf.tuning.cross_validation import fold_images
 from segfield.crf.tuning.measures import verdict
 from segfield.crf.tuning.progress import stage
-from segfield.crf.tuning.trials import TuningSample, checked_sample, over_images
+from segfield.crf.tuning.trials import Prepare, TuningSample, checked_sample, over_images, prepare_where
 from segfield.crf.unary import clipped_unary
 from segfield.errors import DataError, SettingError
 from segfield.evaluation.bootstrap import Difference
@@ -109,6 +110,7 @@ def learn(
     keep: bool = False,
     threads: int = 0,
     console: Console | None = None,
+    device: Any = None,
 ) -> Learned:
     """Learn a CRF's parameters from images, a classifier's probabilities and labels, and say whether it is worth it.
 
@@ -133,6 +135,7 @@ def learn(
         keep: give a refiner even where it does not help.
         threads: images at once; 0 takes one a core.
         console: where progress is shown.
+        device: of torch, on which it is learned; None: the processor.
 
     Raises:
         DataError: if a sample's parts do not fit together, or no pixel is known.
@@ -157,7 +160,7 @@ def learn(
         return CRFRNN(
             len(classes), len(checked[0][0]), start, iterations=iterations, test_iterations=start.iterations or iterations,
             weights=weights, compatibility=compatibility, learn_bandwidths=learn_bandwidths,
-        ).train()  # fmt: skip
+        ).to(device).train()  # fmt: skip
 
     learner = _Learner(new_layer, checked, goal, _class_shares(checked), steps, console)
     tried = _cross_validated(learner, held_out, decays, threads)
@@ -279,7 +282,8 @@ def _cross_validated(
             others = sorted({*range(count)} - {*part})
             learner.descend(layer, others, decay, f"fold {number} of {len(held_out)}")
             own.update(dict.fromkeys(part, layer.as_dense_crf()))
-        found = _measured(learner.samples, own, threads, learner.console)
+        prepare = prepare_where(next(layers[0].parameters()).device)
+        found = _measured(learner.samples, own, prepare, threads, learner.console)
         if tried and found.after.scores.mean_iou <= tried[-1][1].after.scores.mean_iou:
             break
         tried.append((decay, found))
@@ -334,7 +338,8 @@ def _refined(layer: CRFRNN, samples: _Checked, images: Sequence[int]) -> Iterato
             pixels = torch.from_numpy(np.stack([image for image, _, _ in batch]).astype(np.float32))
             scores = torch.from_numpy(np.stack([-clipped_unary(probabilities) for _, probabilities, _ in batch]))
             labels = torch.from_numpy(np.stack([labels for _, _, labels in batch]).astype(np.int64))
-            yield layer(pixels, scores).softmax(dim=1), labels
+            device = next(layer.parameters()).device
+            yield layer(pixels.to(device), scores.to(device)).softmax(dim=1), labels.to(device)
             batch = []
         if sample is not None:
             batch.append(sample)
@@ -358,14 +363,18 @@ def _soft_iou(sums: Tensor) -> tuple[float, Tensor]:
     return float(loss.detach()), slopes.float()
 
 
-def _measured(samples: _Checked, own: dict[int, DenseCRF], threads: int, console: Console | None) -> Refinement:
+def _measured(
+    samples: _Checked, own: dict[int, DenseCRF], prepare: Prepare, threads: int, console: Console | None
+) -> Refinement:
     """Scores without the CRF, and with each image's own."""
 
     def both(index: int) -> tuple[Array, Array, Array]:
         image, probabilities, labels = samples[index]
-        refined = own[index].prepare(image, threads=1).run(clipped_unary(probabilities))
-        dtype = samples.classes.dtype
-        return labels, probabilities.argmax(axis=0).astype(dtype), refined.argmax(axis=0).astype(dtype)
+        crf, dtype = own[index], samples.classes.dtype
+        refined = prepare(image, crf).run(
+            clipped_unary(probabilities), bilateral_weight=crf.bilateral_weight, gaussian_weight=crf.gaussian_weight
+        )
+        return labels, probabilities.argmax(axis=0).astype(dtype), as_array(refined.argmax(0)).astype(dtype)
 
     before, after = (Evaluator(samples.classes, calibration=False) for _ in range(2))
     for index, (labels, alone, refined) in enumerate(over_images(both, len(samples), threads, console, "measure")):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from segfield.classes import Array
+from segfield.crf.arrays import as_array, is_tensor, namespace
 from segfield.crf.edge_aware import DomainTransform, FastBilateralSolver, GuidedFilter
 from segfield.crf.unary import check_logits
 from segfield.data.files import unreadable
@@ -53,6 +56,7 @@ REFINERS: dict[str, Callable[[Mapping[str, Any]], Refiner]] = {
 }
 _SWITCHES = ("auto", "off", "on")
 _TOLD_BY_KIND = (("uint8", 255.0), ("uint16", 65535.0))
+_GPUS = ("cuda",)  # types of torch devices; on Apple's GPUs the lattice is not known to run
 
 
 def build_refiner(document: Mapping[str, Any]) -> Refiner:
@@ -152,22 +156,36 @@ def describe_refiner(refiner: Refiner | None) -> str | None:
     return " ".join([str(name), *settings])
 
 
-def refined(refiner: Refiner, image: Array, probabilities: Array) -> Array:
+def works_on(refiner: Refiner, device: Any) -> bool:
+    """Whether a refiner takes tensors of this torch device as they are: the dense CRF does, on NVIDIA's and AMD's GPUs."""
+    return bool(getattr(refiner, "takes_tensors", False)) and device is not None and device.type in _GPUS
+
+
+def refined(refiner: Refiner, image: Array, probabilities: Any) -> Any:
     """Call a refiner on one image and see that what comes back fits.
 
     Args:
         refiner: any.
         image: (C, H, W), as its file has it.
-        probabilities: (K, H, W), any float.
+        probabilities: (K, H, W), any float; an array, or a tensor. Where the refiner works on the tensor's device it is given
+            the tensor; else, or where that device's memory does not suffice, which is told, it works on arrays.
 
     Returns:
-        (K, H, W) float32.
+        (K, H, W) float32; a tensor on that device where the refiner worked there, else an array.
 
     Raises:
         SettingError: if the refiner gives another shape, or NaN.
         DataError: if the probabilities hold NaN; and as the refiner does.
     """
-    given = np.ascontiguousarray(probabilities, dtype=np.float32)
+    if is_tensor(probabilities) and works_on(refiner, probabilities.device):
+        try:
+            return _refined_on_device(refiner, image, probabilities)
+        except namespace(probabilities).OutOfMemoryError:
+            warnings.warn(
+                f"the refinement does not fit into the memory of {probabilities.device}, so the processor does it",
+                stacklevel=2,
+            )
+    given = np.ascontiguousarray(as_array(probabilities), dtype=np.float32)
     check_logits(given, "probabilities")
     found = np.asarray(refiner(np.ascontiguousarray(image), probabilities=given))
     if found.shape != given.shape:
@@ -175,11 +193,30 @@ def refined(refiner: Refiner, image: Array, probabilities: Array) -> Array:
             f"the refiner {type(refiner).__name__} gave an array of {found.shape} where probabilities "
             f"{given.shape} were given; mend it, or refine with dense_crf"
         )
-    found = found.astype(np.float32, copy=False)
-    if not np.isfinite(found.sum(dtype=np.float64)):
-        bad = int((~np.isfinite(found)).any(axis=0).sum())
+    return _sound(found.astype(np.float32, copy=False), refiner)
+
+
+def _sound(found: Any, refiner: Refiner) -> Any:
+    """What a refiner gave, array or tensor, if all of it are numbers."""
+    xp = namespace(found)
+    if not xp.isfinite(found.sum(dtype=xp.float64)):
+        bad = int((~xp.isfinite(found)).any(0).sum())
         raise SettingError(
-            f"the refiner made NaN or infinity of sound probabilities at {bad:,} of {found[0].size:,} pixels; its settings are "
-            f"out of range ({describe_refiner(refiner)}): give others, or --refine off"
+            f"the refiner made NaN or infinity of sound probabilities at {bad:,} of {math.prod(found.shape[1:]):,} pixels; its "
+            f"settings are out of range ({describe_refiner(refiner)}): give others, or --refine off"
         )
     return found
+
+
+def _refined_on_device(refiner: Refiner, image: Array, probabilities: Any) -> Any:
+    """`refined` with tensors all along."""
+    torch, device = namespace(probabilities), probabilities.device
+    given = probabilities.float()
+    check_logits(given, "probabilities")
+    found = refiner(torch.from_numpy(np.ascontiguousarray(image)).to(device), probabilities=given)
+    if not is_tensor(found) or found.device != device or found.shape != given.shape:
+        raise SettingError(
+            f"the refiner {type(refiner).__name__} gave {tuple(np.shape(found))} where a tensor {tuple(given.shape)} on {device} "
+            "was given; mend it, or refine with dense_crf"
+        )
+    return _sound(found.float(), refiner)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from segfield.classes import Array
-from segfield.crf.refiner import Refine, Refiner, chosen_refiner
+from segfield.crf.refiner import Refine, Refiner, chosen_refiner, works_on
 from segfield.data.images import fit_bands
 from segfield.errors import DataError, SettingError
 from segfield.inference.augmented import check_scales
+from segfield.inference.memory import available_bytes
 from segfield.inference.refining import refine_segmentation
 from segfield.inference.tiles import TiledSegmenter, TilePlan, predict_tiled
 from segfield.inference.views import Flips
@@ -29,7 +31,7 @@ def predict_image(
     flips: Flips = "none",
     scales: Sequence[float] = (1.0,),
     blend: str = "probabilities",
-    keep_probabilities: bool = False,
+    keep_probabilities: bool | Literal["on_device"] = False,
     keep_entropy: bool = False,
     refine: Refine = "auto",
     name: str = "",
@@ -45,7 +47,7 @@ def predict_image(
         overlap: pixels neighbouring tiles share; from the segmenter's receptive margin by default.
         flips, scales: test-time augmentation.
         blend: what is averaged where tiles overlap, 'probabilities' or 'logits'.
-        keep_probabilities: keep float16 (K, H, W).
+        keep_probabilities: keep float16 (K, H, W); 'on_device' as a tensor where they were computed, if that has room.
         keep_entropy: keep float32 (H, W).
         refine: 'auto' as the segmenter carries it, 'off', 'on', or a refiner (`chosen_refiner`). A refiner needs the
             probabilities of the whole image: they are held in float16, (K, H, W). It is given the image as it is here.
@@ -61,14 +63,14 @@ def predict_image(
     if refiner is not None:
         whole = predict_image(
             segmenter, image, tile=tile, overlap=overlap, flips=flips, scales=scales, blend=blend,
-            keep_probabilities=True, refine="off", name=name, on_lines=on_lines,
+            keep_probabilities=kept_for(refiner, segmenter), refine="off", name=name, on_lines=on_lines,
         )  # fmt: skip
-        return _refined(whole, raw, refiner, keep_probabilities, keep_entropy)
+        return _refined(whole, raw, refiner, bool(keep_probabilities), keep_entropy)
     plan = plan_for(segmenter, image.shape[1], image.shape[2], tile, overlap, scales)
     classes = segmenter.classes
     labels = np.empty(image.shape[1:], dtype=classes.dtype)
     entropy = np.empty(labels.shape, dtype=np.float32) if keep_entropy else None
-    kept = np.empty((len(classes), *labels.shape), dtype=np.float16) if keep_probabilities else None
+    kept = _place_for((len(classes), *labels.shape), segmenter.device, keep_probabilities)
 
     def consume(top: int, probabilities: Tensor) -> None:
         lines = slice(top, top + probabilities.shape[1])
@@ -76,7 +78,7 @@ def predict_image(
         if entropy is not None:
             entropy[lines] = _entropy(probabilities).cpu().numpy()
         if kept is not None:
-            kept[:, lines] = probabilities.half().cpu().numpy()
+            kept[:, lines] = probabilities.half()
         if on_lines is not None:
             on_lines(lines.stop, plan.height)
 
@@ -94,7 +96,22 @@ def predict_image(
             f"{where} ({plan.height}×{plan.width}) in tiles of {plan.tile_height}×{plan.tile_width} does not fit into "
             f"the memory of {segmenter.device}; give --tile {smaller}"
         ) from error
-    return Segmentation(labels, classes, probabilities=kept, name=name, kept_entropy=entropy)
+    stays = keep_probabilities == "on_device" and kept is not None and kept.device.type == segmenter.device.type
+    found: Any = kept if stays or kept is None else kept.numpy()
+    return Segmentation(labels, classes, probabilities=found, name=name, kept_entropy=entropy)
+
+
+def kept_for(refiner: Refiner, segmenter: TiledSegmenter) -> bool | Literal["on_device"]:
+    """How to keep the probabilities that a refiner is to be given: where they are computed, if it works there."""
+    return "on_device" if works_on(refiner, segmenter.device) else True
+
+
+def _place_for(shape: tuple[int, ...], device: torch.device, kept: bool | str) -> Tensor | None:
+    """Room for float16 probabilities (K, H, W): on the device if they are to stay there and a quarter of it suffices."""
+    if not kept:
+        return None
+    free = available_bytes(device) if kept == "on_device" else None
+    return torch.empty(shape, dtype=torch.float16, device=device if free and 8 * math.prod(shape) < free else "cpu")
 
 
 def tiling_for(

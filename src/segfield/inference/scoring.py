@@ -16,7 +16,7 @@ from segfield.data.dataset import Dataset
 from segfield.data.value_matching import RangeWarning
 from segfield.errors import DataError
 from segfield.evaluation.evaluator import Evaluation, Evaluator
-from segfield.inference.image import predict_image
+from segfield.inference.image import kept_for, predict_image
 from segfield.inference.refining import refine_segmentation
 from segfield.inference.tiles import TiledSegmenter
 from segfield.inference.views import Flips
@@ -71,7 +71,7 @@ def evaluate_segmenter(
             tile=tile,
             flips=flips,
             scales=scales,
-            keep_probabilities=calibration or refiner is not None,
+            keep_probabilities=calibration if refiner is None else kept_for(refiner, segmenter),
             refine="off",
             name=sample.name,
         )

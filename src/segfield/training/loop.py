@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from segfield.data.augment import Augmentation
 from segfield.data.dataset import Dataset
 from segfield.errors import DataError, SettingError
-from segfield.inference.devices import set_threads
 from segfield.losses import CombinedLoss
 from segfield.machine import usable_threads
 from segfield.segmenter import Segmenter
@@ -55,6 +54,7 @@ from segfield.training.setup import (
     open_splits,
 )
 from segfield.training.supervised import Supervised
+from segfield.training.threads import give_threads
 from segfield.training.tracker import Tracker
 from segfield.training.validation import Validation, validate
 
@@ -90,7 +90,7 @@ class Fit:
     def __init__(self, recipe: Recipe, console: Console | None, introduce: bool = True) -> None:
         self.folder = RunFolder(recipe.out)
         keep_freed_memory()
-        set_threads(recipe.threads or None)
+        give_threads(recipe, console)
         self.fabric: Fabric = start_fabric(recipe)
         self.first = self.fabric.is_global_zero
         self.console = console if self.first else None

@@ -16,6 +16,7 @@ from rich.console import Console
 from segfield.crf.learn import learn
 from segfield.crf.refiner import in_range
 from segfield.crf.tuning.progress import stage
+from segfield.crf.tuning.trials import gpu_of
 from segfield.data.files import write_text
 from segfield.segmenter import Segmenter
 from segfield.training.held_out import HeldOut, fold_parts, limited
@@ -88,7 +89,7 @@ def _learn(recipe: Recipe, folder: Path, console: Console | None) -> None:
     options = {name: value for name, value in recipe.crf_options.items() if name in _LEARNED}
     learned = learn(
         samples, first.classes, names=samples.names, start=start, folds=2, keep=True,
-        console=console, **{"weights": "full", "compatibility": "full", **options},
+        console=console, device=gpu_of(first.device), **{"weights": "full", "compatibility": "full", **options},
     )  # fmt: skip
     if console is not None:
         console.print(learned.verdict, highlight=False, soft_wrap=True)

@@ -48,9 +48,8 @@ def validate(segmenter: Segmenter, dataset: Dataset, loss: CombinedLoss, fabric:
         with fabric.autocast():
             logits = classifier(segmenter.scaling(image).contiguous(memory_format=torch.channels_last)).float()
         if segmenter.refiner is not None:
-            probabilities = logits.softmax(dim=1)[0].cpu().numpy()
-            found = refined(segmenter.refiner, sample.image, probabilities)
-            logits = torch.from_numpy(found).to(logits.device)[None].clamp(min=1e-6).log()
+            found = refined(segmenter.refiner, sample.image, logits.softmax(dim=1)[0])
+            logits = torch.as_tensor(found).to(logits.device)[None].clamp(min=1e-6).log()
         predicted = logits.argmax(dim=1)[0].to(torch.int32).cpu().numpy().astype(sample.labels.dtype)
         matrix.update(sample.labels, predicted)
         labels = torch.from_numpy(np.ascontiguousarray(sample.labels)).to(fabric.device)[None]

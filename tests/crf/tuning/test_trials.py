@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from segfield.classes import Array
-from segfield.crf.dense_crf import DenseCRF
+from segfield.crf import refiner
+from segfield.crf.dense_crf import DenseCRF, PreparedCRF
 from segfield.crf.tuning.grid import OFF, Grid, Point
-from segfield.crf.tuning.trials import Trials, as_crf, checked_sample, over_images, prepare_crf, refined_labels
+from segfield.crf.tuning.trials import (
+    PrepareOn,
+    Trials,
+    as_crf,
+    checked_sample,
+    gpu_of,
+    over_images,
+    prepare_crf,
+    prepare_where,
+    refined_labels,
+)
 from segfield.crf.unary import unary_from_probabilities
 from segfield.errors import DataError
 from tests.crf.tuning.planted import CLASSES, CRF, GRID, ByHand, CountingPrepare, planted, pooled_mean_iou
@@ -166,3 +179,40 @@ def test_results_come_in_order_and_an_error_stops_what_has_not_begun() -> None:
     with pytest.raises(DataError, match="no"):
         over_images(work, 500, 1, None, "fail")
     assert len(begun) < 500
+
+
+def test_on_a_device_each_unary_is_sent_once_a_bandwidth_pair_and_labels_alone_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The processor stands for the device; what differs is that tensors are handed on."""
+    samples = planted(2)
+    given: list[Any] = []
+    real = PreparedCRF.run
+
+    def run(self: PreparedCRF, unary: Any, **weights: Any) -> Any:
+        given.append(unary)
+        found = real(self, unary, **weights)
+        assert isinstance(found, torch.Tensor)
+        return found
+
+    names = ["a", "b"]
+    here = Trials(samples, names, CLASSES, CRF, prepare_crf, threads=1)
+    here.run(GRID.points())
+    monkeypatch.setattr(PreparedCRF, "run", run)
+    there = Trials(samples, names, CLASSES, CRF, PrepareOn(torch.device("cpu")), threads=1)
+    there.run(GRID.points())
+    assert all(isinstance(unary, torch.Tensor) for unary in given)
+    assert len({id(unary) for unary in given}) == there.builds < len(given)
+    assert there.tallies.keys() == here.tallies.keys()
+    for point, tallies in here.tallies.items():
+        np.testing.assert_array_equal(there.tallies[point], tallies)
+
+
+def test_the_device_is_used_where_the_crf_works_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, apple = torch.device("cuda"), torch.device("mps")
+    assert gpu_of(cuda) == cuda and gpu_of(apple) is None and gpu_of(torch.device("cpu")) is None
+    found = prepare_where(cuda)
+    assert isinstance(found, PrepareOn) and found.device == cuda
+    assert prepare_where(None) is prepare_crf
+    monkeypatch.setattr(refiner, "_GPUS", ())
+    assert gpu_of(cuda) is None

@@ -6,13 +6,15 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from rich.console import Console
 
 from segfield.classes import Array, ClassTable
-from segfield.crf.dense_crf import DenseCRF
+from segfield.crf.arrays import as_array
+from segfield.crf.dense_crf import DenseCRF, PreparedCRF
+from segfield.crf.refiner import works_on
 from segfield.crf.threads import usable_threads
 from segfield.crf.tuning.grid import OFF, Point
 from segfield.crf.tuning.progress import stage
@@ -30,8 +32,8 @@ Result = TypeVar("Result")
 class Prepared(Protocol):
     """Kernels of one image at fixed bandwidths, as `DenseCRF.prepare` gives them."""
 
-    def run(self, unary: Array, *, bilateral_weight: float, gaussian_weight: float) -> Array:
-        """(K, H, W) unary → (K, H, W) probabilities; what is not named is as in the CRF that was prepared."""
+    def run(self, unary: Array, *, bilateral_weight: Any, gaussian_weight: Any) -> Any:
+        """(K, H, W) unary → (K, H, W) probabilities, array or tensor; what is not named is as in the CRF that was prepared."""
         ...
 
 
@@ -138,12 +140,52 @@ def refined_labels(
             built = prepared is None
             prepared = prepared or prepare(image, as_crf(point, base))
             found = prepared.run(unary, bilateral_weight=point.weight, gaussian_weight=point.gaussian_weight)
-            yield point, found.argmax(axis=0), built
+            yield point, as_array(found.argmax(0)), built
 
 
 def prepare_crf(image: Array, crf: DenseCRF) -> Prepared:
     """The kernels of an image (C, H, W) at the bandwidths of `crf`, built and run on one thread: images share the others."""
     return crf.prepare(image, threads=1)
+
+
+class PrepareOn:
+    """`Prepare` on a torch device: each image and its unary are sent there once for all weights; the result stays there.
+
+    Args:
+        device: of torch.
+    """
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+
+    def __call__(self, image: Array, crf: DenseCRF) -> Prepared:
+        import torch
+
+        return _OnDevice(crf.prepare(torch.from_numpy(np.ascontiguousarray(image)).to(self.device)), self.device)
+
+
+class _OnDevice:
+    def __init__(self, prepared: PreparedCRF, device: Any) -> None:
+        self._prepared, self._device = prepared, device
+        self._given: Array | None = None
+        self._unary: Any = None
+
+    def run(self, unary: Array, *, bilateral_weight: Any, gaussian_weight: Any) -> Any:
+        if unary is not self._given:
+            import torch
+
+            self._given, self._unary = unary, torch.from_numpy(np.ascontiguousarray(unary)).to(self._device)
+        return self._prepared.run(self._unary, bilateral_weight=bilateral_weight, gaussian_weight=gaussian_weight)
+
+
+def prepare_where(device: Any) -> Prepare:
+    """What prepares images: on a torch device, or for None and the processor on one thread for each image."""
+    return prepare_crf if device is None or device.type == "cpu" else PrepareOn(device)
+
+
+def gpu_of(device: Any) -> Any:
+    """The torch device if the dense CRF works there, else None: the processor then does its work."""
+    return device if works_on(DenseCRF(), device) else None
 
 
 def as_crf(point: Point, base: DenseCRF) -> DenseCRF:

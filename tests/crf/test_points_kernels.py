@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segfield.crf.filters.lattice import LatticeFilter, padded_planes
+from segfield.crf.filters.lattice import padded_planes
 from segfield.crf.filters.lattice_embedding import BLOCK
-from segfield.crf.points_kernels import PointKernel, build_kernels
+from segfield.crf.points_kernels import PointKernel, build_kernels, normalise
 
 from .filters.photos import clusters
 
@@ -37,13 +37,18 @@ def test_rows_are_numbered_through() -> None:
 
 
 @pytest.mark.parametrize("kind", ["before", "after", "symmetric", "none"])
-def test_the_scales_are_of_the_row_sums(kind: Any) -> None:
+def test_scales_are_made_of_row_sums(kind: Any) -> None:
     features = clusters(POINTS, 3)
-    kernels = kernels_of([features], [kind]).kernels
-    assert (kernels.before[0], kernels.after[0]) == (kind in ("before", "symmetric"), kind in ("after", "symmetric"))
-    if kind != "none":
-        sums = LatticeFilter(features, threads=1)(np.ones((POINTS, 1), np.float32))[:, 0]
-        np.testing.assert_allclose(kernels.scales, sums**-0.5 if kind == "symmetric" else 1 / sums, rtol=1e-4)
+    wanted = [PointKernel(3, lambda: padded_planes(features.T, POINTS), kind)]
+    built = build_kernels(wanted, POINTS, [0, POINTS])
+    sums = np.random.default_rng(0).uniform(0, 9, POINTS).astype(np.float32)
+    sums[3] = 0  # a point beyond the reach of float32
+    built.kernels.scales[:] = sums
+    normalise(built, wanted)
+    inverse = 1 / (sums * built.factors[0] + 1e-20)
+    np.testing.assert_allclose(built.kernels.scales, inverse**0.5 if kind == "symmetric" else inverse, rtol=1e-5)
+    ways = built.kernels.before[0], built.kernels.after[0]
+    assert ways == (kind in ("before", "symmetric"), kind in ("after", "symmetric"))
 
 
 def test_no_kernels() -> None:

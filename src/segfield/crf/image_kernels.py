@@ -52,7 +52,7 @@ def appearance_kernel(lattice: Lattice, normalization: Normalization) -> Appeara
         lattice.copy_cuts, lattice.order, lattice.cuts, lattice.rounds, lattice.extra_row, NOTHING, NOTHING,
     )  # fmt: skip
     factor = np.float32(lattice_factor(lattice.corners - 1, lattice.rounds))
-    sums = factor * row_sums(lattice) if normalization != "none" else NOTHING
+    sums = factor * _row_sums(lattice) if normalization != "none" else NOTHING
     before, after = normalising(sums, lattice.bands[-1].stop, normalization)
     return kernel._replace(before=before, after=after * factor)
 
@@ -79,7 +79,7 @@ def normalising(sums: Array, pixels: int, normalization: Normalization) -> tuple
     return (inverse, ones) if normalization == "before" else (ones, inverse)
 
 
-def row_sums(lattice: Lattice) -> Array:
+def _row_sums(lattice: Lattice) -> Array:
     """The lattice's sums of ones, without its factor: (N,) float32."""
     stride = 4
     pixels = lattice.bands[-1].stop

@@ -206,13 +206,13 @@ def update_line(first: int, columns: int, start: bool, model: Model, tables: Arr
 def line_to_planes(line: Array, place: int, planes: Array, first: int, columns: int, classes: int, stride: int) -> None:
     """Write a line's rows into (K·N,) planes."""
     pixels = planes.size // classes
-    whole = classes // 8 * 8
-    eights = columns // 8 * 8
+    eights = columns // 8 * 8 if classes >= 8 else 0
     for x in range(0, eights, 8):
-        for k in range(0, whole, 8):
+        for n in range(0, classes, 8):
+            k = min(n, classes - 8)  # the last eight may repeat some of the eight before
             transpose_eight(line, place + x * stride + k, stride, planes, k * pixels + first + x, pixels)
     for k in range(classes):
-        for x in range(eights if k < whole else 0, columns):
+        for x in range(eights, columns):
             planes[k * pixels + first + x] = line[place + x * stride + k]
 
 

@@ -15,8 +15,8 @@ from segfield.crf.buffers import borrow, give_back
 from segfield.crf.filters.lattice import band_boundaries
 from segfield.crf.filters.lattice_embedding import BLOCK
 from segfield.crf.filters.simd import Width, lanes_for
-from segfield.crf.points_kernels import PointKernel, build_kernels
-from segfield.crf.points_loop import PointModel, PointWorkspace, divergence_of, run_points
+from segfield.crf.points_kernels import PointKernel, build_kernels, normalise
+from segfield.crf.points_loop import PointModel, PointWorkspace, divergence_of, row_sums_of, run_points
 from segfield.crf.threads import together
 
 
@@ -35,7 +35,10 @@ class PointsCRF:
     def __init__(self, pixels: int, kernels: Sequence[PointKernel], threads: int | None = None) -> None:
         self.pixels = pixels
         self._bounds = np.array(band_boundaries(pixels, threads, BLOCK))
-        self._kernels, self._rows, self._factors = build_kernels(kernels, pixels, self._bounds.tolist())
+        built = build_kernels(kernels, pixels, self._bounds.tolist())
+        self._kernels, self._rows, self._factors = built
+        self._find_row_sums()
+        normalise(built, kernels)
 
     def run(self, unary: Array, weights: Sequence[Array], iterations: int) -> Array:
         """Probabilities (K, N) float32 after so many iterations.
@@ -79,6 +82,17 @@ class PointsCRF:
             )  # fmt: skip
 
         together(len(self._bounds) - 1, run_part)
+        give_back(work.rows)
+
+    def _find_row_sums(self) -> None:
+        stride = lanes_for(1)
+        work, ones = self._workspace(stride, True), np.ones(self.pixels, np.float32)
+
+        def run_part(part: int) -> None:
+            row_sums_of(part, self._bounds, self._kernels, ones, work, Width(stride), stride)
+
+        if len(self._factors):
+            together(len(self._bounds) - 1, run_part)
         give_back(work.rows)
 
     def _workspace(self, stride: int, filters: bool) -> PointWorkspace:

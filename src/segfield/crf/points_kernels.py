@@ -12,7 +12,6 @@ from segfield.classes import Array
 from segfield.crf.filters.filter import Normalization
 from segfield.crf.filters.lattice import lattice_factor
 from segfield.crf.filters.lattice_structure import Lattice, build_lattice
-from segfield.crf.image_kernels import normalising, row_sums
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class BuiltKernels(NamedTuple):
 
 
 def build_kernels(wanted: Sequence[PointKernel], pixels: int, boundaries: Sequence[int]) -> BuiltKernels:
-    """Build the lattices of all kernels.
+    """Build the lattices of all kernels, not yet normalised.
 
     Args:
         wanted: the kernels.
@@ -74,28 +73,35 @@ def build_kernels(wanted: Sequence[PointKernel], pixels: int, boundaries: Sequen
     corners = np.array([kernel.dimensions + 1 for kernel in wanted], np.int64)
     first = np.cumsum([0, *(pixels * corners)])
     ids, weights = np.empty(first[-1], np.int32), np.empty(first[-1], np.float32)
-    scales = np.empty(len(wanted) * pixels, np.float32)
+    scales = np.ones(len(wanted) * pixels, np.float32)
     lattices: list[Lattice] = []
     row = 0
     for n, kernel in enumerate(wanted):
         place = slice(first[n], first[n + 1])
         lattice = build_lattice(kernel.planes(), pixels, boundaries, into=(ids[place], weights[place]), joins=True)
-        if kernel.normalization != "none":
-            factor = np.float32(lattice_factor(kernel.dimensions, 1))
-            before, after = normalising(factor * row_sums(lattice), pixels, kernel.normalization)
-            scales[n * pixels : (n + 1) * pixels] = after if kernel.normalization == "after" else before
         ids[place] += row
         row += lattice.rows
         lattices.append(lattice)
-    kinds = [kernel.normalization for kernel in wanted]
     rows = np.cumsum([0, *(lattice.rows for lattice in lattices)])
     kernels = Kernels(
         corners, first[:-1], ids, weights, scales,
-        np.array([kind in ("symmetric", "before") for kind in kinds], np.bool_),
-        np.array([kind in ("symmetric", "after") for kind in kinds], np.bool_),
+        np.zeros(len(wanted), np.bool_), np.zeros(len(wanted), np.bool_),
         *_bands(lattices, rows, pixels, parts), *_copies(lattices, rows, parts), *_chains(lattices, rows, parts),
     )  # fmt: skip
     return BuiltKernels(kernels, int(rows[-1]), tuple(lattice_factor(kernel.dimensions, 1) for kernel in wanted))
+
+
+def normalise(built: BuiltKernels, wanted: Sequence[PointKernel]) -> None:
+    """Make normalisations of the row sums in `scales`, in place."""
+    kernels = built.kernels
+    for n, (kernel, sums) in enumerate(zip(wanted, np.split(kernels.scales, max(len(wanted), 1)))):
+        sums *= np.float32(built.factors[n])
+        sums += np.float32(1e-20)
+        if kernel.normalization == "symmetric":
+            np.sqrt(sums, out=sums)
+        np.reciprocal(sums, out=sums)
+        kernels.before[n] = kernel.normalization in ("symmetric", "before")
+        kernels.after[n] = kernel.normalization in ("symmetric", "after")
 
 
 def _bands(lattices: Sequence[Lattice], rows: Array, pixels: int, parts: int) -> tuple[Array, Array, Array, Array]:

@@ -96,6 +96,19 @@ def divergence_of(part: int, bounds: Array, kernels: Kernels, model: PointModel,
     sums[part] = total
 
 
+@compiled_lean
+def row_sums_of(part: int, bounds: Array, kernels: Kernels, ones: Array, work: PointWorkspace, lanes: Width,
+                stride: int) -> None:  # fmt: skip
+    """What each kernel, not yet normalised, makes of ones (N,) at the thread's points: into kernels.scales."""
+    own = part * 2 * BLOCK * stride
+    filter_points(part, bounds.size - 1, kernels, 1, ones, work, own, lanes, stride)
+    for term in range(kernels.corners.size):
+        for point in range(bounds[part], bounds[part + 1]):
+            filtered = filtered_row(point, term, bounds[-1], kernels, work.rows, lanes, stride)
+            store(work.lines, own, filtered)
+            kernels.scales[term * bounds[-1] + point] = work.lines[own]
+
+
 @compiled_inner
 def filter_points(part: int, parts: int, kernels: Kernels, classes: int, found: Array, work: PointWorkspace, own: int,
                   lanes: Width, stride: int) -> None:  # fmt: skip

@@ -148,5 +148,6 @@ def with_padding(count: int, pixels: int) -> Array:
 
 def band_boundaries(pixels: int, threads: int | None, unit: int = 1) -> list[int]:
     """Where each thread's band begins, and N: equal shares, cut at multiples of `unit` pixels, none too small to pay."""
-    parts = max(1, min(usable_threads(threads), pixels // _PIXELS_A_THREAD, pixels // unit))
+    most = min(pixels // _PIXELS_A_THREAD, pixels // unit)
+    parts = min(most, usable_threads(threads)) if most > 1 else 1  # asking the machine takes longer than a few points
     return [pixels // unit * part // parts * unit for part in range(parts)] + [pixels]

@@ -36,7 +36,7 @@ def merge_band(
         the table (keys, ids, bits), its entries, and how many copies there are: rows `copies[i]` of `primaries[i]`.
     """
     shared = 0
-    while 2 * (count + vertex_keys.size) > keys.size:
+    while 3 * (count + vertex_keys.size) > 2 * keys.size:  # fuller than while embedding: it is not searched as often
         keys, ids = doubled(keys, ids, bits)
         bits += 1
     for n in range(vertex_keys.size):
@@ -134,7 +134,7 @@ def chains_along(
                 order[place] = link
                 place += 1
                 link = following[link]
-    return order[:place]
+    return order[:place].copy()  # lone vertices may be most: their room is given back
 
 
 @compiled

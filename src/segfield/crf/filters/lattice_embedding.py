@@ -181,4 +181,5 @@ def embed(
             if remainder == corners:
                 remainder = 0
     touched[-1] = count
-    return table_keys, table_ids, bits, vertex_keys[:count], remainders[:count], touched, count
+    vertex_keys, remainders = vertex_keys[:count].copy(), remainders[:count].copy()
+    return table_keys, table_ids, bits, vertex_keys, remainders, touched, count

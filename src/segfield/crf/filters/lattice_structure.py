@@ -86,7 +86,8 @@ def build_lattice(
     found: list[Any] = [None] * parts
 
     def embed_part(part: int) -> None:
-        found[part] = embed(planes, boundaries[part], boundaries[part + 1], scale, multipliers, ids, weights)
+        of_band = embed(planes, boundaries[part], boundaries[part + 1], scale, multipliers, ids, weights)
+        found[part] = of_band if part == 0 else (None, None, 0, *of_band[3:])  # one table is enough to merge with
 
     together(parts, embed_part)
     table, bands, copies, primaries = _merged(found, boundaries, ids, corners)

@@ -189,8 +189,13 @@ def checked_kinds(what: Iterable[str]) -> list[str]:
 
 
 def output_file(folder: str | Path, kind: str, name: str) -> Path:
-    """Where an output of an image goes: FOLDER/KIND/NAME.ENDING."""
-    return Path(folder, kind, name + KINDS[kind])
+    """Where an output of an image goes: FOLDER/KIND/NAME.ENDING. Raises SettingError for a name that leads out of the folder."""
+    path = Path(folder, kind, name + KINDS[kind])
+    if ".." in Path(name).parts or not path.is_relative_to(Path(folder, kind)) or not Path(name).name:
+        raise SettingError(
+            f"the name '{name}' leads out of the folder '{folder}'; give one without '..' and not absolute"
+        )
+    return path
 
 
 def png_values(labels: Array) -> Array:

@@ -250,6 +250,16 @@ def test_when_all_fail_the_reason_is_told(
     assert not (tmp_path / "out" / "comparison.html").exists()
 
 
+@pytest.mark.parametrize("name", ["comparison.html", "comparison.json", "recipe.yaml"])
+def test_a_file_that_no_comparison_wrote_stays_and_is_told_at_once(name: str, tmp_path: Path, capsys: Any) -> None:
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    assert main(words(tmp_path / "out", *recipes(tmp_path / "r", "narrow"))) == 2
+    assert says("give another --out", capsys.readouterr().err)
+    assert mine.read_text() == "mine" and [*mine.parent.iterdir()] == [mine]
+
+
 def test_scoring_a_run_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(
         yaml.safe_dump({**SMALL, "data": DATA, "out": str(tmp_path / "run"), "device": "cpu"})

@@ -154,3 +154,18 @@ def test_a_score_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert images == ["x", "y", "z", "w"] and np.array_equal(run.tallies, counts)
     assert (run.recipe, run.seed, run.mean_iou, run.boundary_iou) == ("a", 4, 0.5, 0.25)
     assert np.isnan(run.mean_class_accuracy) and run.costs.image_size == (7, 8) and run.costs.training_memory is None
+
+
+def test_a_folder_with_runs_of_somebody_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "marathon").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(SettingError, match=r"holds no comparison.*--out"), alone(tmp_path):
+        pass
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_lock_file_keeps_what_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("mine")
+    with alone(tmp_path):
+        pass
+    assert (tmp_path / ".lock").read_text() == "mine"

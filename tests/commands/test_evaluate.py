@@ -63,3 +63,26 @@ def test_an_unknown_refiner_stops_before_the_work(data, tmp_path, with_refiner):
     with pytest.raises(SettingError, match=r"refiner 'deeplap'.*mean deeplab"):
         evaluate("s", data, split="all", out=str(tmp_path / "o"), refine="deeplap")
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["report.html", "scores.json"])
+def test_a_file_that_no_evaluation_wrote_stays(data, tmp_path, with_refiner, name, overwrite):
+    with_refiner(None)
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / name).write_text("mine")
+    with pytest.raises(SettingError, match=rf"{name}.*not written.*--out|holds an evaluation.*--out"):
+        evaluate("s", data, split="all", out=str(tmp_path / "o"), overwrite=overwrite)
+    assert [file.read_text() for file in (tmp_path / "o").iterdir()] == ["mine"]
+
+
+def test_its_own_report_is_replaced_when_asked(data, tmp_path, with_refiner):
+    with_refiner(None)
+    settings = {"split": "all", "out": str(tmp_path / "o"), "worst": 0, "boundaries": False, "calibration": False}
+    evaluate("s", data, **settings)
+    (tmp_path / "o" / "notes.txt").write_text("mine")
+    evaluate("s", data, overwrite=True, **settings)
+    (tmp_path / "o" / "report.html").write_text("mine, from theirs")
+    with pytest.raises(SettingError, match=r"report\.html.*changed.*--out"):
+        evaluate("s", data, overwrite=True, **settings)
+    assert (tmp_path / "o" / "report.html").read_text() == "mine, from theirs"

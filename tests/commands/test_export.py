@@ -15,6 +15,8 @@ from segfield.commands.export import export
 from segfield.commands.main import main
 from segfield.commands.predict import predict
 from segfield.data.dataset import Sample
+from segfield.data.files import write_atomically
+from segfield.data.output_plan import OutputFolder
 from segfield.data.scenes import write_scenes
 from segfield.errors import DataError, SettingError
 from tests.test_exported import segmenter
@@ -35,7 +37,8 @@ def test_it_lies_beside_the_segmenter_and_is_checked(file: Path, capsys: pytest.
     assert "(batch, 2, height, width) float32, raw values" in told
     assert says("labels as before … 128×160 and 97×201", told)
     assert told.strip().splitlines()[-1].endswith("photos/") and (file.parent / "segmenter.onnx").is_file()
-    assert sorted(path.name for path in file.parent.iterdir()) == ["segmenter.onnx", "segmenter.safetensors"]
+    there = sorted(path.name for path in file.parent.iterdir())
+    assert there == [".segfield", "segmenter.onnx", "segmenter.safetensors"]
     with pytest.raises(SettingError, match="--overwrite true"):
         export(str(file))
 
@@ -47,11 +50,26 @@ def test_another_name_must_say_what_it_is(file: Path, tmp_path: Path) -> None:
 
 def test_one_that_predicts_something_else_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = file.with_suffix(".onnx")
-    before.write_bytes(b"an earlier one")
+    with OutputFolder(file.parent, "export").writing():
+        write_atomically(before, b"an earlier one")
     monkeypatch.setattr(verb, "LEAST_AGREEMENT", 1.1)
     with pytest.raises(SettingError, match="does not predict as"):
         export(str(file), overwrite=True)
-    assert before.read_bytes() == b"an earlier one" and len(list(file.parent.iterdir())) == 2
+    assert before.read_bytes() == b"an earlier one" and len(list(file.parent.iterdir())) == 3
+
+
+def test_a_file_that_no_export_wrote_stays(file: Path, tmp_path: Path) -> None:
+    mine = file.with_suffix(".onnx")
+    mine.write_bytes(b"a network of the user's")
+    with pytest.raises(SettingError, match=r"segmenter\.onnx.*not written.*--out"):
+        export(str(file), overwrite=True)
+    assert mine.read_bytes() == b"a network of the user's" and len(list(file.parent.iterdir())) == 2
+    for link in (Path.hardlink_to, Path.symlink_to):
+        mine.unlink()
+        link(mine, file)
+        with pytest.raises(SettingError, match=r"segmenter\.safetensors.*input|input.*segmenter\.safetensors"):
+            export(str(file), overwrite=True)
+    assert file.is_file() and mine.is_symlink()
 
 
 def test_predict_and_evaluate_take_it_in_place_of_the_segmenter(tmp_path: Path) -> None:

@@ -183,3 +183,34 @@ def test_weights_are_learned_where_asked(
     ]  # type: ignore[union-attr]
     page = (out / "tuning.html").read_text(encoding="utf-8")
     assert "What the CRF changed" in page and "learned for" in page
+
+
+def test_overwriting_leaves_what_no_tuning_wrote(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _nearly_right(monkeypatch, right=True)
+    words = ["--folds", "2", "--limit", "2", "--rounds", "0", "--threads", "1", "--gallery", "0"]
+    out = file.parent / "tuning"
+    mine = [out / "trials" / "mine.json", out / "probabilities" / "mine.npy", out / "notes.txt"]
+    for each in mine:
+        each.parent.mkdir(parents=True, exist_ok=True)
+        each.write_text("mine")
+    _run(file, *words)
+    segmenter(open_dataset(DATA).classes, seed=1, recipe={"train_split": "train"}).save(file)
+    _run(file, *words, "--overwrite")
+    assert [each.read_text() for each in mine] == ["mine"] * 3
+    with pytest.raises(SettingError, match=r"refiner\.json.*input.*--out"):
+        _run(file, *words, "--overwrite", "--base", str(out / "refiner.json"))
+    (out / "refiner.json").write_text("mine by now")
+    with pytest.raises(SettingError, match=r"refiner\.json.*changed.*--out"):
+        _run(file, *words, "--overwrite")
+    assert (out / "refiner.json").read_text() == "mine by now" and (out / "tuning.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["tuning.html", "refiner.json", "tuning.json", "probabilities/origin.json"])
+def test_a_file_that_no_tuning_wrote_stays(file: Path, name: str) -> None:
+    mine = file.parent / "tuning" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    for words in ([], ["--overwrite"]):
+        with pytest.raises(SettingError, match=r"not written.*--out|holds a tuning.*--out"):
+            _run(file, *words)
+    assert mine.read_text() == "mine" and len(list(mine.parent.iterdir())) == 1

@@ -60,6 +60,7 @@ def compare(
 
     from segfield.commands.comparison_folder import alone, claim, read_entries
     from segfield.commands.comparison_queue import run_all
+    from segfield.data.output_plan import Output, OutputFolder
     from segfield.inference.devices import pick_device
     from segfield.training.recipe import seconds
 
@@ -71,14 +72,19 @@ def compare(
     entries = read_entries(recipes, seeds, folder, budget, given, device)
     pick_device(device)
     dataset = _scored_split(entries[0].recipe, split)
+    place = OutputFolder(folder, "compare")
+    place.written.follows_older = (folder / "measured").is_dir() and not place.written.exists()
+    place.check([Output(file) for file in (*_pages(folder), *_earlier(folder, split).values())], recipes)
     with alone(folder) as lock:
+        place.written.begin()
         claim(entries, folder)
         names = ", ".join(dict.fromkeys(entry.name for entry in entries))
         numbers = "seed 0" if seeds == 1 else f"seeds 0 to {seeds - 1}"
         console.print(f"{len(entries)} runs in {folder}: {names}; {numbers}", highlight=False, soft_wrap=True)
         failures = run_all(entries, split, lock, console, None if time is None else seconds(time))
         comparison = _compared(entries, failures, split, budget)
-        _write(folder, comparison, dataset, entries, pictures)
+        with place.writing():
+            _write(folder, comparison, dataset, entries, pictures)
     _show(console, comparison)
     failed = f"{len(comparison.failures)} of {len(entries)} runs failed (named above); " if comparison.failures else ""
     page = folder / "comparison.html"
@@ -90,6 +96,10 @@ def _scored_split(recipe: Any, split: str) -> Any:
     """The samples all are scored on; that the other splits are there is seen as well, before hours are spent."""
     from segfield.data.formats import open_dataset
 
+    if Path(split).name != split:
+        raise SettingError(
+            f"the split '{split}' cannot be part of a file's name; rename it where the data set lists it"
+        )
     dataset = open_dataset(recipe.data, recipe.classes)
     for name, option in ((recipe.train_split, "train_split"), (recipe.val_split, "val_split"), (split, "split")):
         if name not in dataset.splits:
@@ -151,18 +161,33 @@ def _facts(done: Sequence[Any], runs: Sequence[Any], split: str, budget: dict[st
     return {**facts, "remark": " ".join(remarks)}
 
 
+def _pages(folder: Path) -> tuple[Path, Path]:
+    return folder / "comparison.html", folder / "comparison.json"
+
+
+def _earlier(folder: Path, split: str) -> dict[Path, Path]:
+    """The page and numbers of another split, and the names they are moved to: the page of another split is another page."""
+    page, document = _pages(folder)
+    try:
+        before = json.loads(document.read_text(encoding="utf-8"))["facts"]["split"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    if before == split or Path(str(before)).name != before:
+        return {}
+    return {file: file.with_name(f"comparison-{before}{file.suffix}") for file in (page, document) if file.is_file()}
+
+
 def _write(folder: Path, comparison: Comparison, dataset: Any, entries: Sequence[Any], pictures: int) -> None:
     from segfield.data.files import write_text
+    from segfield.data.replacement import about_to_replace
     from segfield.evaluation.comparison_page import write_comparison
 
-    document = folder / "comparison.json"
-    if document.is_file():
-        before = json.loads(document.read_text(encoding="utf-8")).get("facts", {}).get("split")
-        if before != comparison.facts["split"]:  # the page of another split is another page
-            for file in (document, folder / "comparison.html"):
-                file.replace(file.with_stem(f"comparison-{before}"))
+    for file, other in _earlier(folder, comparison.facts["split"]).items():
+        about_to_replace(file, other)
+        file.replace(other)
+    page, document = _pages(folder)
     gallery = _side_by_side(comparison, dataset, entries, pictures)
-    write_comparison(folder / "comparison.html", comparison, dataset.classes, gallery)
+    write_comparison(page, comparison, dataset.classes, gallery)
     write_text(document, json.dumps(comparison.as_dict(), indent=2, ensure_ascii=False) + "\n")
 
 

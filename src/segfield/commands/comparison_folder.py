@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 from segfield.data.files import write_atomically, write_text
+from segfield.data.written import Written
 from segfield.errors import SettingError
 from segfield.evaluation.comparison import Costs, ScoredRun
 from segfield.training.recipe import Recipe
@@ -157,6 +158,12 @@ def _has_begun(folder: Path) -> bool:
     )
 
 
+def _is_comparison(out: Path) -> bool:
+    """A folder 'runs' alone may be anybody's."""
+    begun = Written(out, "compare").exists() or any((out / name).exists() for name in (".lock", "measured"))
+    return begun and (out / "runs").is_dir()
+
+
 @contextlib.contextmanager
 def alone(out: Path) -> Iterator[int | None]:
     """While entered, no other comparison works in the folder. Gives the lock's file, which a run's process holds as well.
@@ -166,7 +173,7 @@ def alone(out: Path) -> Iterator[int | None]:
     """
     if out.is_file():
         raise SettingError(f"{out} is a file; give another --out for the folder of the comparison")
-    if out.is_dir() and any(file.name != ".lock" for file in out.iterdir()) and not (out / "runs").is_dir():
+    if out.is_dir() and any(file.name != ".lock" for file in out.iterdir()) and not _is_comparison(out):
         raise SettingError(f"{out} is not empty and holds no comparison; give another --out")
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -176,7 +183,7 @@ def alone(out: Path) -> Iterator[int | None]:
         return
     import time
 
-    with (out / ".lock").open("w", encoding="ascii") as stream:
+    with (out / ".lock").open("a", encoding="ascii") as stream:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:

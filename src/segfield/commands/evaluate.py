@@ -64,6 +64,7 @@ def evaluate(
     from segfield.crf.refiner import chosen_refiner, describe_refiner
     from segfield.data.files import write_text
     from segfield.data.formats import open_dataset
+    from segfield.data.output_plan import Output, OutputFolder
     from segfield.evaluation.evaluator import Evaluator
     from segfield.evaluation.refinement import Refinement
     from segfield.evaluation.report import write_report
@@ -74,12 +75,13 @@ def evaluate(
 
     console = Console()
     folder = Path(out)
-    if folder.is_file():
-        raise SettingError(f"{folder} is a file; give another --out for the folder of the evaluation")
+    place = OutputFolder(folder, "evaluate")
     if worst < 0:
         raise SettingError(f"worst is {worst}; give the number of images in the gallery, 0 or more")
     if (folder / "scores.json").exists() and not overwrite:
         raise SettingError(f"{folder} holds an evaluation already; give another --out, or --overwrite true")
+    read = [segmenter, data, refine, *([classes] if classes else [])]
+    place.check([Output(folder / "report.html"), Output(folder / "scores.json")], read)
     set_threads()
     loaded = open_segmenter(segmenter, device, engine)
     dataset = open_dataset(data, classes)
@@ -123,12 +125,15 @@ def evaluate(
         )
         console.print(refinement.sentence(), highlight=False, soft_wrap=True)
     recipe = dict(loaded.facts.get("recipe", {}))
-    write_report(folder / "report.html", evaluation, gallery=gallery, recipe=recipe, facts=facts, refinement=refinement)
+    page = folder / "report.html"
+    with place.writing():
+        write_report(page, evaluation, gallery=gallery, recipe=recipe, facts=facts, refinement=refinement)
     scores = {"segmenter": segmenter, "facts": facts, **evaluation.as_dict()}
     if refinement is not None:
         scores["unrefined"] = refinement.before.scores.as_dict()
         scores["refinement"] = refinement.as_dict()
-    write_text(folder / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+    with place.writing():
+        write_text(folder / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     console.print(
         f"mIoU {100 * evaluation.scores.mean_iou:.2f} over {len(evaluation.images)} images of '{split}': "
         f"report {folder / 'report.html'}",

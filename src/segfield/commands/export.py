@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,9 @@ def export(
     from rich.console import Console
 
     from segfield.data.formats import open_dataset
+    from segfield.data.leftovers import temporary_beside
+    from segfield.data.output_plan import Output, OutputFolder
+    from segfield.data.replacement import about_to_replace
     from segfield.exported import SUFFIX, ExportedSegmenter, agreement, export_segmenter, quantise_segmenter
     from segfield.inference.devices import set_threads
     from segfield.segmenter import Segmenter
@@ -64,13 +67,16 @@ def export(
         )
     if target.exists() and not overwrite:
         raise SettingError(f"{target} is there already; give another --out, or --overwrite true")
+    place = OutputFolder(target.parent, "export")
+    place.check([Output(target)], [segmenter, *([classes] if classes else [])])
     if images < 1:
         raise SettingError(f"images is {images}; give how many to look at, 1 or more")
     set_threads()
     loaded = Segmenter.load(segmenter, device="cpu")
     parts = _parts(open_dataset(int8, classes), images, loaded) if int8 else None
     # in its place only when it is known to be right
-    draft, whole = (target.with_name(f".{target.stem}-{os.getpid()}{end}{SUFFIX}") for end in ("", "-whole"))
+    unfinished = temporary_beside(target)
+    draft, whole = unfinished / f"draft{SUFFIX}", unfinished / f"whole{SUFFIX}"
     try:
         with console.status(f"exporting {loaded.spec.name}"):
             export_segmenter(loaded, draft)
@@ -90,10 +96,11 @@ def export(
                 )
             sizes = " and ".join(f"{height}×{width}" for height, width in found.sizes)
             told = f"{100 * found.labels:.2f} % of labels as before on noise of {sizes}, run by {found.engine}"
-        draft.replace(target)
+        with place.writing():
+            about_to_replace(draft, target)
+            draft.replace(target)
     finally:
-        for file in (draft, whole):
-            file.unlink(missing_ok=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     bands, count = loaded.bands, len(loaded.classes)
     console.print(
         f"input image (batch, {bands}, height, width) float32, raw values; output logits (batch, {count}, height, width)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,7 @@ from segfield.errors import SettingError
 if TYPE_CHECKING:
     from segfield.crf.learn import Learned
     from segfield.crf.tune import Tuning
+    from segfield.data.output_plan import OutputFolder
 
 
 def tune(
@@ -96,7 +98,7 @@ def tune(
 
     console = Console()
     folder = Path(out)
-    _check_folder(folder, overwrite)
+    place = _checked_folder(folder, overwrite, [segmenter, data, base, *([classes] if classes else [])])
     crf = _base_crf(base)
     set_threads()
     loaded = Segmenter.load(segmenter, device=device)
@@ -116,55 +118,59 @@ def tune(
         check_same_classes(loaded, part.dataset)
     samples = HeldOut(limited(parts, limit, seed), folder / "probabilities", loaded.bands, loaded.in_own_units)
     origin = samples.origin({"data": data, "tile": tile})
-    samples.claim(origin, overwrite)
-    with stage(console, "predict", len(samples)) as advance:
-        samples.predict(lambda file: Segmenter.load(file, device=device), tile, advance)
-    gpu = gpu_of(loaded.device)
-    prepare = prepare_where(gpu)
-    where = split if out_of_fold is None else "out of fold"
-    facts = {**report_facts(seed=seed, data_hash=None, data=data, split=where), "segmenter": segmenter}
-    if learn != "off":
-        from segfield.crf.learn import learn as learn_crf
+    with place.writing(besides=[segmenter]):
+        place.remove(_of_the_last(place))
+        samples.claim(origin, overwrite)
+        with stage(console, "predict", len(samples)) as advance:
+            samples.predict(lambda file: Segmenter.load(file, device=device), tile, advance)
+        gpu = gpu_of(loaded.device)
+        prepare = prepare_where(gpu)
+        where = split if out_of_fold is None else "out of fold"
+        facts = {**report_facts(seed=seed, data_hash=None, data=data, split=where), "segmenter": segmenter}
+        if learn != "off":
+            from segfield.crf.learn import learn as learn_crf
 
-        learned = learn_crf(
-            samples, loaded.classes, names=samples.names, start=crf, goal=learn, weights=weights,
-            learn_bandwidths=learn_bandwidths, folds=folds, keep=keep,
-            threads=threads, console=console, device=gpu,
-        )  # fmt: skip
-        facts |= {"learned for": learn, "weights": weights, "decay": learned.decay}
-        _write_learned(folder, learned, samples, gallery, facts)
+            learned = learn_crf(
+                samples, loaded.classes, names=samples.names, start=crf, goal=learn, weights=weights,
+                learn_bandwidths=learn_bandwidths, folds=folds, keep=keep,
+                threads=threads, console=console, device=gpu,
+            )  # fmt: skip
+            facts |= {"learned for": learn, "weights": weights, "decay": learned.decay}
+            _write_learned(folder, learned, samples, gallery, facts)
+            if write:
+                console.print(_into(loaded, Path(segmenter), learned, split), highlight=False, soft_wrap=True)
+            document = {"facts": facts, **learned.as_dict()}
+            write_text(folder / "tuning.json", json.dumps(document, indent=2, default=str) + "\n")  # last, as below
+            console.print(f"{learned.verdict} Page {folder / 'tuning.html'}", highlight=False, soft_wrap=True)
+            return learned
+        tuning = tune_crf(
+            samples,
+            loaded.classes,
+            names=samples.names,
+            base=crf,
+            rounds=rounds,
+            folds=folds,
+            keep=keep,
+            seed=seed,
+            threads=threads or (1 if gpu else 0),  # one image at once fills a GPU
+            console=console,
+            prepare=prepare,
+            store=TrialFolder(folder / "trials", {"base": crf.as_dict(), "origin": origin}),
+        )
+        facts |= {"kernels built": tuning.builds, "mean fields run": tuning.runs}
+        write_page(folder / "tuning.html", tuning, samples, gallery=gallery, facts=facts, prepare=prepare)
+        write_text(folder / "refiner.json", json.dumps(tuning.best.as_dict(), indent=2) + "\n")
         if write:
-            console.print(_into(loaded, Path(segmenter), learned, split), highlight=False, soft_wrap=True)
-        document = {"facts": facts, **learned.as_dict()}
-        write_text(folder / "tuning.json", json.dumps(document, indent=2, default=str) + "\n")  # last, as below
-        console.print(f"{learned.verdict} Page {folder / 'tuning.html'}", highlight=False, soft_wrap=True)
-        return learned
-    tuning = tune_crf(
-        samples,
-        loaded.classes,
-        names=samples.names,
-        base=crf,
-        rounds=rounds,
-        folds=folds,
-        keep=keep,
-        seed=seed,
-        threads=threads or (1 if gpu else 0),  # one image at once fills a GPU
-        console=console,
-        prepare=prepare,
-        store=TrialFolder(folder / "trials", {"base": crf.as_dict(), "origin": origin}),
-    )
-    facts |= {"kernels built": tuning.builds, "mean fields run": tuning.runs}
-    write_page(folder / "tuning.html", tuning, samples, gallery=gallery, facts=facts, prepare=prepare)
-    write_text(folder / "refiner.json", json.dumps(tuning.best.as_dict(), indent=2) + "\n")
-    if write:
-        console.print(_into(loaded, Path(segmenter), tuning, split), highlight=False, soft_wrap=True)
-    # last: from now on the tuning is finished
-    write_text(folder / "tuning.json", json.dumps({"facts": facts, **tuning.as_dict()}, indent=2, default=str) + "\n")
-    if tuning.at_rim:
-        rim = ", ".join(tuning.at_rim)
-        console.print(f"the best {rim} lies at the rim of what was tried: --rounds {rounds + 1} goes further out")
-    console.print(f"{tuning.verdict} Page {folder / 'tuning.html'}", highlight=False, soft_wrap=True)
-    return tuning
+            console.print(_into(loaded, Path(segmenter), tuning, split), highlight=False, soft_wrap=True)
+        # last: from now on the tuning is finished
+        write_text(
+            folder / "tuning.json", json.dumps({"facts": facts, **tuning.as_dict()}, indent=2, default=str) + "\n"
+        )
+        if tuning.at_rim:
+            rim = ", ".join(tuning.at_rim)
+            console.print(f"the best {rim} lies at the rim of what was tried: --rounds {rounds + 1} goes further out")
+        console.print(f"{tuning.verdict} Page {folder / 'tuning.html'}", highlight=False, soft_wrap=True)
+        return tuning
 
 
 _TOO_SURE = (
@@ -172,14 +178,23 @@ _TOO_SURE = (
 )
 
 
-def _check_folder(folder: Path, overwrite: bool) -> None:
-    if folder.is_file():
-        raise SettingError(f"{folder} is a file; give another --out for the folder of the tuning")
+def _checked_folder(folder: Path, overwrite: bool, read: Sequence[str]) -> OutputFolder:
+    from segfield.data.output_plan import Output, OutputFolder
+
     if (folder / "tuning.json").exists() and not overwrite:
         raise SettingError(f"{folder} holds a tuning already; give another --out, or --overwrite true")
-    if (folder / "tuning.json").exists():
-        for old in [folder / "tuning.json", *(folder / "trials").glob("*.json")]:
-            old.unlink()  # the masks may have been mended since
+    place = OutputFolder(folder, "tune")
+    names = ("tuning.html", "tuning.json", "refiner.json", "probabilities/origin.json")
+    place.written.follows_older = (folder / "probabilities" / "origin.json").exists() and not place.written.exists()
+    place.check([Output(folder / name) for name in names], read)
+    return place
+
+
+def _of_the_last(place: OutputFolder) -> list[Path]:
+    """What a finished tuning leaves that is made anew: the masks may have been mended since."""
+    if not (place.path / "tuning.json").exists():
+        return []
+    return [file for file in place.written.files() if file.name == "tuning.json" or file.parent.name == "trials"]
 
 
 def _base_crf(name: str) -> Any:

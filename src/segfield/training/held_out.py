@@ -18,6 +18,7 @@ from segfield.classes import Array
 from segfield.data.dataset import Dataset
 from segfield.data.files import write_atomically, write_text
 from segfield.data.images import fit_bands
+from segfield.data.replacement import may_remove
 from segfield.data.value_matching import RangeWarning
 from segfield.errors import DataError, SettingError
 
@@ -155,8 +156,10 @@ class HeldOut(Sequence[Sample]):
                     "--overwrite true to predict anew"
                 )
             for old in self.folder.glob("*.npy"):
-                old.unlink()
-        write_text(file, json.dumps(origin, indent=2) + "\n")
+                if may_remove(old):
+                    old.unlink()
+        if before != origin:
+            write_text(file, json.dumps(origin, indent=2) + "\n")
 
     def predict(self, load: Callable[[Path], Any], tile: int | None, advance: Callable[[], None]) -> int:
         """Predict what is not in the folder yet, without any refinement; gives how many that were.

@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from segfield.data.replacement import absolute
@@ -167,6 +167,12 @@ class OwnFiles:
         if f"{here}/{name}" in self._names.get(name, ()):
             return True
         return any(here == folder or here.startswith(f"{folder}/") for folder in self._folders)
+
+
+def without_own(files: Iterable[Path], *folders: Path) -> list[Path]:
+    """The files that no record in one of the folders names as written by segfield."""
+    own = OwnFiles(*folders)
+    return [file for file in files if file not in own]
 
 
 def is_below(name: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segfield.data.check.problem import SHOWN, Problem, counted
 from segfield.data.check.sample import SampleFacts
-from segfield.data.written import OwnFiles
+from segfield.data.written import without_own
 
 
 def stray_masks(facts: Sequence[SampleFacts]) -> Iterator[Problem]:
@@ -30,10 +30,8 @@ def stray_masks(facts: Sequence[SampleFacts]) -> Iterator[Problem]:
     strays: list[Path] = []
     for folder in sorted({mask.parent for mask in used}):
         if folder.is_dir():
-            own = OwnFiles(folder)
             there = sorted(path for path in folder.iterdir() if path.suffix == suffix and path.stem.endswith(ending))
-            there = [path for path in there if path not in own]
-            strays += [path for path in there if path not in used and path not in images]
+            strays += [path for path in without_own(there, folder) if path not in used and path not in images]
     if strays:
         message = f"{counted(len(strays), 'mask')} without a sample: no image of that name, or no list has it"
         files = tuple(str(path) for path in strays[:SHOWN])

@@ -7,6 +7,7 @@ from pathlib import Path
 from segfield.classes import ClassTable, Colour
 from segfield.data.infer_classes import scan_masks
 from segfield.data.records import FileDataset, Record, by_split
+from segfield.data.written import without_own
 from segfield.errors import DataError
 
 _CLASSES: tuple[tuple[int, str, Colour], ...] = (
@@ -74,7 +75,7 @@ def open_cityscapes(path: Path, classes: ClassTable | None = None) -> FileDatase
         _record(root, image, split.name)
         for split in sorted((root / "leftImg8bit").iterdir(), key=_by_usual_order)
         if split.is_dir()
-        for image in sorted(split.glob(f"*/*{_IMAGE_TAIL}.png"))
+        for image in without_own(sorted(split.glob(f"*/*{_IMAGE_TAIL}.png")), split, split.parent)
     ]
     if not records:
         raise DataError(f"{root / 'leftImg8bit'}: no images SPLIT/CITY/*{_IMAGE_TAIL}.png; unpack the images there")

@@ -9,6 +9,7 @@ from segfield.data.formats.voc import voc_colour
 from segfield.data.infer_classes import scan_masks
 from segfield.data.pairs import read_pairs
 from segfield.data.records import FileDataset, Record
+from segfield.data.written import without_own
 from segfield.errors import DataError, SettingError, did_you_mean
 
 _RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
@@ -54,7 +55,8 @@ def open_davis(path: Path, classes: ClassTable | None = None, objects: str = "on
             f"{path}: expected JPEGImages/480p and Annotations/480p with a folder a sequence; name the folder DAVIS"
         )
     resolution = _resolution(root) or ""
-    frames = sorted((root / "JPEGImages" / resolution).glob("*/*.jpg"))
+    folder = root / "JPEGImages" / resolution
+    frames = without_own(sorted(folder.glob("*/*.jpg")), folder)
     by_frame = {f"{frame.parent.name}/{frame.stem}": frame for frame in frames}
     index = {name: i for i, name in enumerate(by_frame)}
     splits = _list_splits(root, resolution, index)

@@ -7,6 +7,7 @@ from pathlib import Path
 from segfield.classes import ClassTable
 from segfield.data.images import IMAGE_SUFFIXES
 from segfield.data.records import UNLABELLED, FileDataset, Record, split_by_name
+from segfield.data.written import without_own
 from segfield.errors import DataError, SettingError
 
 
@@ -57,7 +58,8 @@ def _is_sample(folder: Path) -> bool:
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES) if folder.is_dir() else []
+    there = sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES) if folder.is_dir() else []
+    return without_own(there, folder) if len(there) > 1 else there
 
 
 def _records(root: Path, split: str) -> list[Record]:

@@ -13,7 +13,9 @@ from segfield.commands import predict as verb
 from segfield.commands.predict import predict
 from segfield.commands.refine import refine
 from segfield.data.check import check_dataset
+from segfield.data.files import write_atomically
 from segfield.data.formats import open_dataset
+from segfield.data.output_plan import OutputFolder
 from segfield.errors import SegfieldError, SettingError
 from tests.inference.networks import FakeSegmenter, pixelwise
 
@@ -276,3 +278,13 @@ def test_predict_and_refine_do_not_overwrite_each_other(segmenter, tmp_path):
     with pytest.raises(SettingError, match=r"ids/0\.png.* not written by segfield refine"):
         refine(str(photos), str(out / "probabilities"), str(out), save="ids", quiet=True, overwrite=True)
     assert contents(out) == before
+
+
+def test_a_legend_among_the_images_hides_no_sample(tmp_path):
+    for sample in ("one", "two"):
+        photo(tmp_path / "stage1_train" / sample / "images" / f"{sample}.png")
+        photo(tmp_path / "stage1_train" / sample / "masks" / "1.png")
+        folder = tmp_path / "stage1_train" / sample / "images"
+        with OutputFolder(folder, "predict").writing():
+            write_atomically(folder / "legend.png", b"ours")
+    assert len(open_dataset(f"nuclei:{tmp_path}")) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +26,7 @@ def evaluate(
     scales: list[float] | None = None,
     tile: int | None = None,
     refine: str = "auto",
+    image_range: float | None = None,
     boundaries: bool = True,
     calibration: bool = True,
     worst: int = 8,
@@ -46,6 +48,8 @@ def evaluate(
         tile: tile side in pixels, for large images; by default as in `segfield predict`.
         refine: clean the edges first: auto (as the segmenter file says), off, on (as it says, else the dense CRF's
             defaults), the name of a preset or refiner, or a JSON file; the mIoU without it is told beside.
+        image_range: the value that counts as white in all images given, where they are of another kind or depth than those
+            trained on and it cannot be told: 4095 for 12 bits in 16-bit files, 1 for floats of 0..1.
         boundaries: measure boundary IoU, BF score and trimap curve.
         calibration: measure the expected calibration error.
         worst: images in the gallery.
@@ -70,6 +74,7 @@ def evaluate(
     from segfield.evaluation.report import write_report
     from segfield.exported import open_segmenter
     from segfield.inference.devices import set_threads
+    from segfield.inference.range_notes import counted_range_notes
     from segfield.inference.scoring import check_same_classes, evaluate_segmenter, report_facts
     from segfield.training.seen import chosen_split, refuse_seen, seen
 
@@ -84,6 +89,7 @@ def evaluate(
     place.check([Output(folder / "report.html"), Output(folder / "scores.json")], read)
     set_threads()
     loaded = open_segmenter(segmenter, device, engine)
+    loaded.image_range = image_range
     dataset = open_dataset(data, classes)
     chosen = chosen_split(loaded.facts, dataset, split, "score")
     check_same_classes(loaded, chosen)
@@ -94,19 +100,20 @@ def evaluate(
     refiner = chosen_refiner(refine, loaded.refiner, loaded.values)
     unrefined = Evaluator(loaded.classes, boundaries=boundaries, calibration=False)
     folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to shows before the work, not after it
-    evaluation, gallery = evaluate_segmenter(
-        loaded,
-        chosen,
-        flips=flips,
-        scales=tuple(scales or (1.0,)),
-        tile=tile,
-        refine=refiner,
-        unrefined=unrefined,
-        boundaries=boundaries,
-        calibration=calibration,
-        worst=worst,
-        console=console,
-    )
+    with counted_range_notes(partial(console.print, markup=False, soft_wrap=True, highlight=False)):
+        evaluation, gallery = evaluate_segmenter(
+            loaded,
+            chosen,
+            flips=flips,
+            scales=tuple(scales or (1.0,)),
+            tile=tile,
+            refine=refiner,
+            unrefined=unrefined,
+            boundaries=boundaries,
+            calibration=calibration,
+            worst=worst,
+            console=console,
+        )
     console.print(evaluation.scores.table(), highlight=False)
     facts = report_facts(seed=None, data_hash=None, data=data, split=split)
     if note:

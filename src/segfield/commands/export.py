@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ def export(
     classes: str | None = None,
     images: int = 32,
     check: bool = True,
+    image_range: float | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a segmenter as ONNX, for any size of image and batch, and compare it with the original.
@@ -40,6 +42,7 @@ def export(
         classes: class table that replaces the data set's own.
         images: of train for the ranges, and of val for the comparison.
         check: run the file and compare its labels with the segmenter's: on noise of two sizes, or in 8-bit integers on val.
+        image_range: the value that counts as white in the images of int8, where that cannot be told, as for `segfield predict`.
         overwrite: replace a file that is there.
 
     Returns:
@@ -57,6 +60,7 @@ def export(
     from segfield.data.replacement import about_to_replace
     from segfield.exported import SUFFIX, ExportedSegmenter, agreement, export_segmenter, quantise_segmenter
     from segfield.inference.devices import set_threads
+    from segfield.inference.range_notes import counted_range_notes
     from segfield.segmenter import Segmenter
 
     console = Console(highlight=False, soft_wrap=True)
@@ -73,6 +77,7 @@ def export(
         raise SettingError(f"images is {images}; give how many to look at, 1 or more")
     set_threads()
     loaded = Segmenter.load(segmenter, device="cpu")
+    loaded.image_range = image_range
     parts = _parts(open_dataset(int8, classes), images, loaded) if int8 else None
     # in its place only when it is known to be right
     unfinished = temporary_beside(target)
@@ -83,10 +88,11 @@ def export(
         told = ""
         if parts is not None:
             draft.replace(whole)
-            with console.status(f"finding the ranges of values on {len(parts[0])} images"):
-                quantise_segmenter(whole, draft, (_window(sample, loaded) for sample in parts[0]))
-            if check:
-                told = _cost(ExportedSegmenter.load(whole), ExportedSegmenter.load(draft), parts[1], console)
+            with counted_range_notes(partial(console.print, markup=False, soft_wrap=True)):
+                with console.status(f"finding the ranges of values on {len(parts[0])} images"):
+                    quantise_segmenter(whole, draft, (_window(sample, loaded) for sample in parts[0]))
+                if check:
+                    told = _cost(*_both(whole, draft, image_range), parts[1], console)
         elif check:
             found = agreement(loaded, ExportedSegmenter.load(draft))
             if found.labels < LEAST_AGREEMENT:
@@ -102,8 +108,11 @@ def export(
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     bands, count = loaded.bands, len(loaded.classes)
+    raw = "raw values" if loaded.values is None else f"raw values ({loaded.values})"
     console.print(
-        f"input image (batch, {bands}, height, width) float32, raw values; output logits (batch, {count}, height, width)"
+        f"input image (batch, {bands}, height, width) float32, {raw}; output logits (batch, {count}, height, width)",
+        highlight=False,
+        soft_wrap=True,
     )
     if told:
         console.print(told)
@@ -135,6 +144,14 @@ def _parts(dataset: Dataset, count: int, segmenter: Segmenter) -> list[Dataset]:
         taken = min(count, len(part))
         parts.append(part.subset([n * len(part) // taken for n in range(taken)], name))
     return parts
+
+
+def _both(whole: Path, draft: Path, image_range: float | None) -> tuple[ExportedSegmenter, ExportedSegmenter]:
+    from segfield.exported import ExportedSegmenter
+
+    before, after = ExportedSegmenter.load(whole), ExportedSegmenter.load(draft)
+    before.image_range = after.image_range = image_range
+    return before, after
 
 
 def _window(sample: Sample, segmenter: Segmenter) -> Array:

@@ -23,6 +23,7 @@ def predict(
     flips: Flips = "none",
     scales: Sequence[float] = (1.0,),
     refine: str = "auto",
+    image_range: float | None = None,
     source_values: bool = False,
     smooth: bool = False,
     smooth_strength: float = 0.7,
@@ -54,6 +55,8 @@ def predict(
         refine: clean the edges of the whole image's probabilities: auto (as the segmenter file says), off, on (as it says,
             else the dense CRF's defaults), the name of a preset or refiner, or a JSON file with a refiner's settings. For video
             in real time: off.
+        image_range: the value that counts as white in all images given, where they are of another kind or depth than those
+            trained on and it cannot be told: 4095 for 12 bits in 16-bit files, 1 for floats of 0..1.
         source_values: write ids as the values the data set's own files use, for a submission.
         smooth: steadier videos: average each frame's probabilities with those before, carried along the motion.
         smooth_strength: share of the past where the motion is sure, 0 to below 1.
@@ -94,13 +97,14 @@ def predict(
         print("note: without OpenCV there is no temporal consistency; pip install segfield[video]", file=sys.stderr)
     set_threads()
     loaded = load_segmenter(segmenter, device, engine)
+    loaded.image_range = image_range
     tiling = tiling_for(loaded, tile, overlap, scales)
     options: dict[str, Any] = {"tile": tile, "overlap": overlap, "flips": flips, "scales": list(scales)}
     refiner = chosen_refiner(refine, loaded.refiner, loaded.values)
     results = ResultsFolder(Path(out), kinds, clip_kinds=clip_kinds, legend=True)
     settings = {"segmenter": _digest(Path(segmenter)), **options, "source_values": source_values, **clips.as_settings()}
     settings |= {"tile": tiling[0], "overlap": tiling[1], "whole": tile is None and overlap is None}
-    settings["refiner"] = describe_refiner(refiner)
+    settings |= {"refiner": describe_refiner(refiner)} | ({} if image_range is None else {"image_range": image_range})
     results.open(settings, found.base, found.images, mine, overwrite, read=[segmenter, refine])
     batch = BatchPrediction(loaded, results, {**options, "refine": refiner}, source_values, quiet, clips)
     files = batch.run(mine)

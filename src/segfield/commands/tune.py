@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,6 +35,7 @@ def tune(
     write: bool = True,
     allow_seen: bool = False,
     tile: int | None = None,
+    image_range: float | None = None,
     gallery: int = 6,
     threads: int = 0,
     seed: int = 0,
@@ -67,6 +69,8 @@ def tune(
         write: put the result into the segmenter file.
         allow_seen: tune on images the segmenter was trained on.
         tile: tile side of prediction in pixels, for large images; by default as in `segfield predict`.
+        image_range: the value that counts as white in all images given, where they are of another kind or depth than those
+            trained on and it cannot be told: 4095 for 12 bits in 16-bit files, 1 for floats of 0..1.
         gallery: images to show before and after.
         threads: images at once; 0 takes one a core.
         seed: of the images drawn and the intervals.
@@ -90,6 +94,7 @@ def tune(
     from segfield.data.files import write_text
     from segfield.data.formats import open_dataset
     from segfield.inference.devices import set_threads
+    from segfield.inference.range_notes import counted_range_notes
     from segfield.inference.scoring import check_same_classes, report_facts
     from segfield.segmenter import Segmenter
     from segfield.training.held_out import HeldOut, Part, fold_parts, limited
@@ -102,6 +107,7 @@ def tune(
     crf = _base_crf(base)
     set_threads()
     loaded = Segmenter.load(segmenter, device=device)
+    loaded.image_range = image_range
     if loaded.values is not None:
         crf = in_range(crf, loaded.values)
     if out_of_fold is not None:
@@ -117,12 +123,15 @@ def tune(
     for part in parts:
         check_same_classes(loaded, part.dataset)
     samples = HeldOut(limited(parts, limit, seed), folder / "probabilities", loaded.bands, loaded.in_own_units)
-    origin = samples.origin({"data": data, "tile": tile})
+    origin = samples.origin(
+        {"data": data, "tile": tile} | ({} if image_range is None else {"image_range": image_range})
+    )
+    told = partial(console.print, markup=False, soft_wrap=True, highlight=False)
     with place.writing(besides=[segmenter]):
         place.remove(_of_the_last(place))
         samples.claim(origin, overwrite)
-        with stage(console, "predict", len(samples)) as advance:
-            samples.predict(lambda file: Segmenter.load(file, device=device), tile, advance)
+        with stage(console, "predict", len(samples)) as advance, counted_range_notes(told):
+            samples.predict(partial(_opened, device=device, image_range=image_range), tile, advance)
         gpu = gpu_of(loaded.device)
         prepare = prepare_where(gpu)
         where = split if out_of_fold is None else "out of fold"
@@ -195,6 +204,14 @@ def _of_the_last(place: OutputFolder) -> list[Path]:
     if not (place.path / "tuning.json").exists():
         return []
     return [file for file in place.written.files() if file.name == "tuning.json" or file.parent.name == "trials"]
+
+
+def _opened(file: Path, device: str, image_range: float | None) -> Any:
+    from segfield.segmenter import Segmenter
+
+    segmenter = Segmenter.load(file, device=device)
+    segmenter.image_range = image_range
+    return segmenter
 
 
 def _base_crf(name: str) -> Any:

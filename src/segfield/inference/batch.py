@@ -6,6 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from rich.progress import (
 from segfield.classes import Array
 from segfield.crf.refiner import chosen_refiner
 from segfield.data.images import fit_bands, read_image
+from segfield.data.value_matching import RangeWarning
 from segfield.data.video import is_video
 from segfield.errors import DataError, SegfieldError
 from segfield.inference.clips import ClipSettings, predict_clip
 from segfield.inference.image import plan_for, predict_image
 from segfield.inference.inputs import Input
 from segfield.inference.memory import NetworkBytes, available_bytes, in_words, peak_bytes
+from segfield.inference.range_notes import counted_range_notes
 from segfield.inference.results import ResultsFolder
 from segfield.inference.tiles import TiledSegmenter
 
@@ -74,7 +77,11 @@ class BatchPrediction:
             )
         done = 0
         try:
-            with self.results.writing(), _progress(console) as progress:
+            with (
+                counted_range_notes(partial(console.print, markup=False, soft_wrap=True)),
+                self.results.writing(),
+                _progress(console) as progress,
+            ):
                 task = progress.add_task("predicting", total=len(images), completed=len(images) - len(waiting))
                 for image in waiting:
                     try:
@@ -198,4 +205,7 @@ def _warnings_shown(console: Console) -> Iterator[None]:
         yield
     for warning in caught:
         if issubclass(warning.category, UserWarning):
-            console.print(f"note: {warning.message}", markup=False, soft_wrap=True)
+            if issubclass(warning.category, RangeWarning):
+                warnings.warn(warning.message, stacklevel=2)  # counted over all images
+            else:
+                console.print(f"note: {warning.message}", markup=False, soft_wrap=True)

@@ -14,6 +14,8 @@ import torch
 from segfield import exported
 from segfield.classes import ClassTable
 from segfield.crf.dense_crf import DenseCRF
+from segfield.data.value_matching import RangeWarning
+from segfield.data.value_range import ValueRange
 from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.exported import ExportedSegmenter, agreement, export_segmenter, open_segmenter
 from segfield.models import build_classifier
@@ -23,6 +25,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 ENGINES = ("openvino", "onnxruntime")
 SIZES = ((33, 70), (64, 48))
+VALUES = ValueRange("uint8", 255.0)
 
 
 def segmenter() -> Segmenter:
@@ -31,7 +34,9 @@ def segmenter() -> Segmenter:
     network = build_classifier(spec.name, 2, 3, None, spec.options)
     classes = ClassTable(("ground", "leaf", "stem"))
     refiner = DenseCRF(bilateral_sxy=20, gaussian_weight=0.5)
-    return Segmenter(network, spec, classes, Scaling((100.0, 90.0), (50.0, 60.0)), {"recipe": {"seed": 7}}, refiner)
+    return Segmenter(
+        network, spec, classes, Scaling((100.0, 90.0), (50.0, 60.0)), {"recipe": {"seed": 7}}, refiner, VALUES
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +65,17 @@ def test_it_predicts_as_the_original(files: tuple[Path, Path], engine: str) -> N
     assert compared.labels > 0.97 and compared.difference < 0.5 and compared.sizes == SIZES
 
 
+def test_it_takes_images_of_other_depths_as_the_original(files: tuple[Path, Path]) -> None:
+    pytest.importorskip("onnxruntime")
+    exported = ExportedSegmenter.load(files[1], "onnxruntime")
+    image = np.random.default_rng(1).integers(0, 256, (2, 33, 70)).astype(np.uint8)
+    with pytest.warns(RangeWarning):
+        found = exported(image / np.float32(255), refine="off").labels
+    assert np.array_equal(found, exported(image, refine="off").labels)
+    with pytest.raises(DataError, match="image_range"):
+        exported(image.astype(np.float32) * 9, refine="off")
+
+
 def test_an_export_that_differs_is_found(files: tuple[Path, Path]) -> None:
     pytest.importorskip("onnxruntime")
     other = segmenter()
@@ -72,7 +88,7 @@ def test_an_export_that_differs_is_found(files: tuple[Path, Path]) -> None:
 def test_the_file_says_all_of_itself(files: tuple[Path, Path]) -> None:
     original, exported = Segmenter.load(files[0], "cpu"), open_segmenter(files[1])
     assert exported.classes == original.classes and exported.facts == original.facts
-    assert exported.refiner == original.refiner
+    assert exported.refiner == original.refiner and exported.values == VALUES
     for name in ("bands", "stride", "receptive_margin"):
         assert getattr(exported, name) == getattr(original, name)
     assert isinstance(open_segmenter(files[0], "cpu"), Segmenter)

@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from segfield.classes import ClassTable
 from segfield.crf.dense_crf import DenseCRF
 from segfield.crf.edge_aware import GuidedFilter
-from segfield.errors import DataError, FileFormatError
+from segfield.data.value_matching import RangeWarning
+from segfield.data.value_range import ValueRange
+from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.models import build_classifier
 from segfield.segmenter import ClassifierSpec, Scaling, Segmenter, read_facts
 
@@ -63,6 +65,51 @@ def test_a_second_process_needs_nothing_but_the_file(tmp_path: Path, three_class
     paths = [str(path), str(tmp_path / "image.npy"), str(tmp_path / "labels.npy")]
     subprocess.run([sys.executable, "-c", program, *paths], check=True, cwd=tmp_path)
     assert np.array_equal(np.load(tmp_path / "labels.npy"), segmenter(IMAGE).labels)
+
+
+def test_what_its_images_numbers_mean_is_part_of_the_file(tmp_path: Path, three_classes: ClassTable) -> None:
+    segmenter = _segmenter(three_classes)
+    segmenter.values = ValueRange("uint16", 4095.0)
+    loaded = Segmenter.load(segmenter.save(tmp_path / "s.safetensors"), device="cpu")
+    assert loaded.values == ValueRange("uint16", 4095.0)
+    document = json.loads(json.dumps(segmenter.document()))
+    document["values"]["white"] = "bright"
+    save_file(load_file(tmp_path / "s.safetensors"), tmp_path / "t.safetensors", {"segfield": json.dumps(document)})
+    with pytest.raises(FileFormatError, match=r"t.safetensors.*images' numbers"):
+        Segmenter.load(tmp_path / "t.safetensors", device="cpu")
+
+
+def test_files_older_than_ranges_take_every_image_as_it_is(tmp_path: Path, three_classes: ClassTable) -> None:
+    segmenter = _segmenter(three_classes)
+    document = segmenter.document()
+    del document["values"]
+    tensors = {key: value.contiguous() for key, value in segmenter.classifier.state_dict().items()}
+    save_file(tensors, tmp_path / "s.safetensors", {"segfield": json.dumps(document)})
+    loaded = Segmenter.load(tmp_path / "s.safetensors", device="cpu")
+    assert loaded.values is None
+    assert np.array_equal(loaded(IMAGE.astype(np.float32)).labels, segmenter(IMAGE).labels)
+    assert loaded(IMAGE / np.float32(255)).labels.shape == (45, 70)
+    with pytest.raises(SettingError, match="image_range"):
+        loaded(IMAGE, image_range=255)
+    with pytest.raises(DataError, match=r"'cell' .*1 of 9,450"):
+        loaded(np.where(np.arange(IMAGE.size).reshape(IMAGE.shape) == 7, np.nan, IMAGE), name="cell")
+
+
+@pytest.mark.parametrize("refine", ["off", "on"])
+def test_the_same_picture_of_another_depth_is_predicted_alike(three_classes: ClassTable, refine: str) -> None:
+    segmenter = _segmenter(three_classes)
+    segmenter.values = ValueRange("uint8", 255.0)
+    expected = segmenter(IMAGE, refine=refine).labels
+    with pytest.warns(RangeWarning):
+        assert np.array_equal(segmenter(IMAGE / np.float32(255), refine=refine).labels, expected)
+    with pytest.warns(RangeWarning):
+        assert np.array_equal(segmenter(IMAGE.astype(np.uint16) * 257, refine=refine).labels, expected)
+    twelve = np.rint(IMAGE * (4095 / 255)).astype(np.uint16) - (IMAGE == 255)
+    with pytest.raises(DataError, match="image_range"):
+        segmenter(twelve, refine=refine)
+    assert np.array_equal(segmenter(twelve, refine=refine, image_range=4095).labels, expected)
+    with pytest.raises(DataError, match="undo the normalisation"):
+        segmenter((IMAGE / np.float32(255) - 0.45) / 0.225, refine=refine)
 
 
 def test_scaling_is_part_of_it(three_classes: ClassTable) -> None:

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from segfield.commands.evaluate import evaluate
+from segfield.data.images import write_png
+from segfield.data.value_range import ValueRange
 from segfield.errors import SettingError
 from segfield.segmenter import Segmenter
 from tests.inference.networks import Confident, FakeSegmenter, pixelwise
@@ -86,3 +88,18 @@ def test_its_own_report_is_replaced_when_asked(data, tmp_path, with_refiner):
     with pytest.raises(SettingError, match=r"report\.html.*changed.*--out"):
         evaluate("s", data, overwrite=True, **settings)
     assert (tmp_path / "o" / "report.html").read_text() == "mine, from theirs"
+
+
+def test_a_data_set_of_another_depth_is_mapped_for_classifier_and_refiner_alike(data, tmp_path, monkeypatch, capsys):
+    fake = FakeSegmenter(pixelwise, refiner=Confident(above=200), values=ValueRange("uint8", 255.0))
+    fake.facts = {}
+    monkeypatch.setattr(Segmenter, "load", lambda path, device: fake)
+    for i in range(2):
+        file = tmp_path / "data" / "images" / f"{i}.png"
+        values = np.asarray(Image.open(file))[..., 0]
+        file.unlink()
+        write_png(file, values.astype(np.uint16) * 257)
+    evaluation = evaluate("s", data, split="all", out=str(tmp_path / "deep"), worst=1)
+    assert evaluation.scores.mean_iou == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("note: ") == 1 and says("note: 2 images: uint16 … uint8", told)

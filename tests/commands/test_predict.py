@@ -14,6 +14,8 @@ from PIL import Image
 
 from segfield.commands import predict as verb
 from segfield.commands.predict import predict
+from segfield.data.images import write_png
+from segfield.data.value_range import ValueRange
 from segfield.errors import DataError, SegfieldError, SettingError
 from tests.inference.networks import Confident, FakeSegmenter, pixelwise
 from tests.told import says
@@ -286,3 +288,28 @@ def test_killed_and_started_again_it_ends_as_if_never_stopped(segmenter_file, tm
     assert sum(file.stat().st_mtime_ns == stamp for file, stamp in left.items()) == len(left)
     for i in range(12):
         assert Image.open(out / "ids" / f"{i:02}.png").size == (10 + i, 10 + i)
+
+
+def test_images_of_another_depth_are_mapped_with_one_note_or_refused_with_the_option(tmp_path, monkeypatch, capsys):
+    def load(file, device, engine):
+        return FakeSegmenter(pixelwise, values=ValueRange("uint8", 255.0))
+
+    monkeypatch.setattr(verb, "load_segmenter", load)
+    (tmp_path / "s").write_bytes(b"weights")
+    bright, folder = np.zeros((12, 20), np.uint16), tmp_path / "deep"
+    bright[:, 10:] = 65000
+    for name in ("a", "b"):
+        write_png(folder / f"{name}.png", bright)
+    predict(str(tmp_path / "s"), [str(folder)], str(tmp_path / "out"), save="ids", device="cpu")
+    told = capsys.readouterr().err
+    assert told.count("note: ") == 1 and says("note: 2 images: uint16 … 0..65535", told)
+    ids = np.asarray(Image.open(tmp_path / "out" / "ids" / "b.png"))
+    assert (ids[:, :10] == 0).all() and (ids[:, 10:] == 2).all()
+    write_png(folder / "c.png", bright // 16)
+    with pytest.raises(DataError, match="1 of 3"):
+        predict(str(tmp_path / "s"), [str(folder)], str(tmp_path / "out"), save="ids", device="cpu")
+    assert says("c.png … --image_range", capsys.readouterr().err)
+    predict(
+        str(tmp_path / "s"), [str(folder / "c.png")], str(tmp_path / "o"), save="ids", device="cpu", image_range=4095
+    )
+    assert (np.asarray(Image.open(tmp_path / "o" / "ids" / "c.png")) == ids).all()

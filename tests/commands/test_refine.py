@@ -12,7 +12,7 @@ from PIL import Image
 from segfield import machine
 from segfield.commands.main import main
 from segfield.commands.refine import refine
-from segfield.data.images import write_png
+from segfield.data.images import read_image, write_png
 from segfield.data.scenes import open_scenes
 from segfield.errors import DataError, SettingError
 from segfield.inference import devices, refining
@@ -235,3 +235,20 @@ def test_a_gpu_that_is_not_there_is_said(folders, tmp_path, capsys, monkeypatch)
     images, labels = folders[:2]
     assert main(["refine", str(images), str(labels), "--out", str(tmp_path / "out"), "--device", "cuda"]) == 2
     assert "--device cpu" in capsys.readouterr().err
+
+
+def test_white_is_found_over_all_images_of_16_bits(folders, tmp_path, capsys):
+    """12 bits in 16-bit files are refined as their 8-bit twins, the dim ones too."""
+    images, labels, _ = folders
+    deep = tmp_path / "deep"
+    for file in images.rglob("*.png"):
+        grey = read_image(file).mean(axis=0)
+        dim = grey / 6 if file.stem == "a" else np.where(grey == grey.max(), 255, grey)
+        write_png(images / file.relative_to(images), np.rint(dim).astype(np.uint8))
+        write_png(deep / file.relative_to(images), np.rint(dim).astype(np.uint16) * 16)
+    refine(str(images), str(labels), str(tmp_path / "o8"), save="ids", **CRF)
+    refine(str(deep), str(labels), str(tmp_path / "o12"), save="ids", **{**CRF, "quiet": False})
+    assert says("note: 2 images of uint16 … 4095 … --image_range", capsys.readouterr().out)
+    for name in ("a", "sub/b ü"):
+        eight, twelve = (np.asarray(Image.open(tmp_path / out / "ids" / f"{name}.png")) for out in ("o8", "o12"))
+        assert (eight == twelve).mean() > 0.99

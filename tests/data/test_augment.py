@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from segfield.data.augment import Augmentation, AugmentationConfig
+from segfield.data.value_range import ValueRange
 
 IGNORED = 255
 PLAIN = {"flip": False, "scale": (1, 1), "brightness": 0, "contrast": 0, "saturation": 0}
@@ -228,3 +229,25 @@ def test_batch_on_a_gpu_equals_the_cpu():
     there = augment.batch(image.expand(4, -1, -1, -1).cuda(), labels.expand(4, -1, -1).cuda(), range(4))
     assert (there[1].cpu() == maps).float().mean() > 0.999
     torch.testing.assert_close(there[0].cpu(), images, atol=0.5, rtol=0)
+
+
+def test_noise_and_clipping_go_by_the_range_of_the_data():
+    """12 bits in 16: amplitudes are of 4095 and values stay within it, as for the 8-bit twin."""
+    config = AugmentationConfig(flip=False, scale=(1, 1), brightness=0.5, contrast=0, saturation=0, noise=0.2)
+    image = torch.randint(0, 256, (1, 30, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    labels = torch.zeros(30, 40, dtype=torch.uint8)
+    deep = image.to(torch.int32).mul(16).to(torch.uint16)
+    for seed in range(6):
+        expected = Augmentation(config, 255)(image, labels, seed)[0]
+        found = Augmentation(config, 255, values=ValueRange("uint16", 4080.0))(deep, labels, seed)[0]
+        torch.testing.assert_close(found / 16, expected, atol=1e-2, rtol=1e-5)
+        floats = Augmentation(config, 255, values=ValueRange("float32", 1.0))(image / 255, labels, seed)[0]
+        torch.testing.assert_close((floats * 255).clamp(0, 255), expected, atol=1e-2, rtol=1e-5)
+
+
+def test_colours_change_about_black_wherever_that_lies():
+    config = AugmentationConfig(flip=False, scale=(1, 1), brightness=0.5, contrast=0.5, saturation=0)
+    image, labels = torch.rand(2, 9, 8), torch.zeros(9, 8, dtype=torch.uint8)
+    expected = Augmentation(config, 255, values=ValueRange("float32", 1.0))(image, labels, 4)[0]
+    found = Augmentation(config, 255, values=ValueRange("float32", 3000.0, -1000.0))(image * 4000 - 1000, labels, 4)[0]
+    torch.testing.assert_close((found + 1000) / 4000, expected, atol=1e-5, rtol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from pathlib import Path
 
@@ -68,6 +69,52 @@ def test_alpha_of_a_colour_mask_is_dropped(tmp_path, three_classes):
     alpha = np.full((6, 9, 1), 128, np.uint8)
     Image.fromarray(np.concatenate([PALETTE[IDS], alpha], 2)).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_labels(tmp_path / "a.png", three_classes), IDS)
+
+
+def test_transparency_of_one_colour_alone_tells_nothing_new(tmp_path, three_classes):
+    colours = np.dstack([PALETTE[IDS], np.where(IDS == 1, 0, 255)]).astype(np.uint8)
+    Image.fromarray(colours).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png", three_classes), IDS)
+
+
+SHADED = np.dstack([PALETTE[IDS], np.arange(54, dtype=np.uint8).reshape(6, 9)])
+TWICE = np.dstack([PALETTE[IDS], np.where(np.arange(54).reshape(6, 9) % 2, 0, 255)]).astype(np.uint8)
+FOUR = np.eye(4, dtype=np.uint8)[(IDS + np.arange(9)) % 4] * 255
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("bands", [FOUR, SHADED, TWICE, SHADED[..., 2:]], ids=["one-hot", "shaded", "twice", "grey"])
+def test_a_fourth_band_that_tells_something_is_not_lost_in_silence(tmp_path, suffix, bands, three_classes):
+    file = tmp_path / f"a.{suffix}"
+    if suffix == "tif":
+        photometric, planar = ("minisblack", "contig") if bands.shape[2] == 2 else ("rgb", None)
+        tifffile.imwrite(file, bands, photometric=photometric, planarconfig=planar, extrasamples=["unassalpha"])
+    else:
+        Image.fromarray(bands).save(file)
+    with pytest.raises(DataError, match=rf"a.{suffix}.*{bands.shape[2]} bands.*alpha"):
+        read_labels(file, three_classes)
+
+
+def test_four_bands_as_tifffile_writes_them_are_refused(tmp_path, three_classes):
+    tifffile.imwrite(tmp_path / "a.tif", FOUR)
+    with pytest.raises(DataError, match="4 bands"):
+        read_labels(tmp_path / "a.tif", three_classes)
+    opaque = np.dstack([PALETTE[IDS], np.full_like(IDS, 255)])
+    tifffile.imwrite(tmp_path / "b.tif", opaque)
+    np.testing.assert_array_equal(read_labels(tmp_path / "b.tif", three_classes), IDS)
+
+
+def test_colours_of_16_bits_are_no_mask(tmp_path, three_classes):
+    header = struct.pack(">IIBBBBB", 9, 6, 16, 2, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header)
+    with pytest.raises(DataError, match=r"a.png.*16 bits"):
+        read_labels(tmp_path / "a.png", three_classes)
+
+
+def test_matlab_masks_of_several_bands_are_refused(tmp_path, three_classes):
+    savemat(tmp_path / "a.mat", {"LabelMap": FOUR})
+    with pytest.raises(DataError, match=r"a.mat.*4 bands"):
+        read_labels(tmp_path / "a.mat", three_classes)
 
 
 def test_grey_ids_saved_as_rgb(three_classes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,6 +11,7 @@ from PIL import Image
 
 from segfield.data.images import read_image
 from segfield.data.tiff import read_tiff
+from segfield.data.value_matching import RangeWarning
 from segfield.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -39,6 +42,20 @@ def test_a_fourth_band_is_dropped_only_if_it_is_alpha(tmp_path, extra, kept):
     pixels = RNG.integers(0, 255, (9, 8, 4)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=[extra])
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), pixels.transpose(2, 0, 1)[:kept])
+
+
+def test_alpha_that_may_be_a_band_is_left_out_with_a_word(tmp_path):
+    pixels = RNG.integers(0, 255, (9, 8, 4)).astype(np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels
+    )  # red, green, blue and near infrared, as plain array writers leave them
+    with pytest.warns(RangeWarning, match="ExtraSamples"):
+        read_image(tmp_path / "a.tif")
+    pixels[..., 3] = 255
+    tifffile.imwrite(tmp_path / "b.tif", pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_image(tmp_path / "b.tif")
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])

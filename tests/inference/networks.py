@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segfield.classes import ClassTable
+from segfield.data.value_matching import in_trained_units
 from segfield.inference.memory import network_bytes
 
 THREE = ClassTable(("sky", "road", "car"), ((70, 130, 180), (128, 64, 128), (0, 0, 142)))
@@ -15,18 +16,19 @@ THREE = ClassTable(("sky", "road", "car"), ((70, 130, 180), (128, 64, 128), (0, 
 class FakeSegmenter:
     """The protocol of a segmenter over any function of tiles."""
 
-    def __init__(self, window_logits, classes=THREE, bands=3, margin=8, stride=32, refiner=None):
+    def __init__(self, window_logits, classes=THREE, bands=3, margin=8, stride=32, refiner=None, values=None):
         self.window_logits = window_logits
         self.classes = classes
         self.bands = bands
         self.receptive_margin = margin
         self.stride = stride
         self.refiner = refiner
-        self.values = None
+        self.values = values
+        self.image_range = None
         self.device = torch.device("cpu")
 
     def in_own_units(self, image, name=""):
-        return image
+        return image if self.values is None else in_trained_units(image, self.values, self.image_range, name)
 
     def network_bytes(self):
         return network_bytes(self.window_logits, self.bands, self.device)

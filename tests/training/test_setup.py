@@ -16,8 +16,10 @@ from segfield.data.value_range import ValueRange
 from segfield.errors import DataError, FileFormatError, SettingError
 from segfield.models import build_classifier
 from segfield.segmenter import ClassifierSpec, Scaling, Segmenter
+from segfield.training import setup
 from segfield.training.recipe import Recipe
 from segfield.training.setup import (
+    as_in_start,
     build_network,
     build_recipe_loss,
     cached,
@@ -159,3 +161,63 @@ def test_a_start_with_nan_is_refused(tmp_path: Path) -> None:
     path = Segmenter(network, spec, classes, Scaling((0.0,) * 3, (1.0,) * 3)).save(tmp_path / "s.safetensors")
     with pytest.raises(FileFormatError, match=r"s.safetensors holds 2 weights .*classify.bias"):
         start_from(build_classifier(spec.name, 3, 2, options=spec.options), str(path))
+
+
+def _twelve_bits(name: str, highest: int) -> Sample:
+    sample = _sample(name, (8, 8), dtype=np.uint16)
+    sample.image[0, 0, 0] = highest
+    return sample
+
+
+def test_the_range_is_of_all_images_trained_and_validated_on() -> None:
+    dim, bright = _twelve_bits("dim", 900), _twelve_bits("bright", 4000)
+    assert measure(CachedDataset(Given(dim, dim), 0), 1).values == ValueRange("uint16", 1023)
+    assert measure(CachedDataset(Given(dim, bright), 0), 1).values == ValueRange("uint16", 4095)
+    also = CachedDataset(Given(bright), 0)
+    assert measure(CachedDataset(Given(dim), 0), 1, also=also).values == ValueRange("uint16", 4095)
+
+
+def test_images_that_hold_no_numbers_are_named_and_counted() -> None:
+    wrong = _sample("wrong", (8, 8), dtype=np.float32)
+    wrong.image[0, 0, :3] = np.nan, np.inf, -np.inf
+    fine = _sample("fine", (8, 8), dtype=np.float32)
+    for train, val in ((wrong, fine), (fine, wrong)):
+        with pytest.raises(DataError, match=r"'wrong' .*3 of 128"):
+            measure(CachedDataset(Given(train), 0), 1, also=CachedDataset(Given(val), 0))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_published_scaling_is_put_into_the_range_of_the_data(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 12-bit set is scaled as its 8-bit twin, not as nearly black."""
+    factor = {np.uint8: 1, np.uint16: 16, np.float32: 1 / 255}[dtype]
+    sample = _sample("a", (8, 8), bands=3)
+    sample.image[:, 0, 0] = 255
+    own = Sample("a", (sample.image * np.float64(factor)).astype(dtype), sample.labels)
+    measured = measure(CachedDataset(Given(own), 0), 1)
+    network = build_classifier("unet_padded", 3, 2, options={"width": 2})
+    network.mean, network.std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    monkeypatch.setattr(setup, "build_classifier", lambda *_: network)
+    _, _, scaling = build_network(RECIPE, measured, 2)
+    scaled = scaling(torch.from_numpy(own.image.astype(np.float32))[None])
+    expected = (torch.from_numpy(sample.image / 255).float() - torch.tensor([0.485, 0.456, 0.406]).view(-1, 1, 1)) / (
+        torch.tensor([0.229, 0.224, 0.225]).view(-1, 1, 1)
+    )
+    torch.testing.assert_close(scaled[0], expected, atol=0.02, rtol=0)
+
+
+def test_what_a_run_starts_from_brings_its_range_where_that_has_room(tmp_path: Path) -> None:
+    spec = ClassifierSpec("unet_padded", 2, 2, {"width": 2})
+    before = Segmenter(build_classifier(spec.name, 2, 2, options=spec.options), spec, ClassTable(("a", "b")),
+                       Scaling((1000.0, 1000.0), (400.0, 400.0)), values=ValueRange("uint16", 4095.0))  # fmt: skip
+    file = str(before.save(tmp_path / "before.safetensors"))
+    dim = measure(CachedDataset(Given(_twelve_bits("dim", 900)), 0), 1)
+    assert as_in_start(file, dim).values == ValueRange("uint16", 4095)
+    deep = measure(CachedDataset(Given(_twelve_bits("deep", 60000)), 0), 1)
+    assert as_in_start(file, deep) == deep == as_in_start(None, deep)
+    recipe = dataclasses.replace(RECIPE, start=file)
+    _, _, kept = build_network(recipe, as_in_start(file, dim), 2)
+    assert kept == before.scaling
+    eight = measure(CachedDataset(Given(_sample("a", (8, 8))), 0), 1)
+    _, _, moved = build_network(recipe, as_in_start(file, eight), 2)
+    np.testing.assert_allclose(moved.mean, 1000 * 255 / 4095)
+    np.testing.assert_allclose(moved.std, 400 * 255 / 4095)

@@ -69,7 +69,8 @@ def refine(
         iterations: of the mean field.
         normalization: of the kernels.
         accuracy: fast or fine (lattice), or exact.
-        image_range: the value that counts as white, where the image has neither 8 nor 16 bits nor 0..1.
+        image_range: the value that counts as white; where it is not given and the images have not 8 bits, it is found over all
+            of them (1023, 4095, 16383 or 65535 of 16-bit files, 1 or 255 of floats, else their largest value) and told.
         device: auto (a GPU if there is one), cpu, cuda, cuda:1; the dense CRF runs on GPUs with CUDA or ROCm, all others on
             the processor.
         overwrite: make results anew that are there already, also where they were made with other settings.
@@ -97,6 +98,7 @@ def refine(
     if not 0 < confidence < 1:
         raise SettingError(f"confidence is {confidence}; give how sure the labels are, between 0 and 1, e.g. 0.7")
     pairs, base = _pairs(images, labels, Path(out))
+    refiner = _with_white(refiner, [image for image, _ in pairs], quiet)
     given_labels = [file for _, file in pairs if not is_array(file)]
     marked = str(unknown) or None
     table = read_class_table(classes) if classes else None
@@ -201,6 +203,32 @@ def _refiner(preset: str | None, options: dict[str, Any]) -> Refiner:
     begun = named_refiner(preset or "dense_crf")
     given = {key: value for key, value in options.items() if value is not None}
     return build_refiner({**begun.as_dict(), **given}) if given else begun
+
+
+def _with_white(refiner: Refiner, images: Sequence[Input], quiet: bool) -> Refiner:
+    """The refiner with the white of all images together, where these are of one kind and not of 8 bits."""
+    from segfield.crf.refiner import in_range
+    from segfield.data.images import read_image
+    from segfield.data.value_range import RangeMeter
+
+    if refiner.as_dict().get("image_range", 0) is not None:
+        return refiner
+    meter, kinds = RangeMeter(), set[str]()
+    for image in images:
+        try:
+            pixels = read_image(image.file)
+        except DataError:
+            continue  # told where it is refined
+        kinds.add(str(pixels.dtype))
+        if "uint8" in kinds or len(kinds) > 1:
+            return refiner
+        meter.add(pixels, image.name)
+    if not kinds:
+        return refiner
+    values = meter.found()
+    if not quiet:
+        print(f"note: {len(images)} images of {values}; give --image_range where white is another value")
+    return in_range(refiner, values)
 
 
 def _kinds(save: str | Sequence[str]) -> tuple[str, ...]:

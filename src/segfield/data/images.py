@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from segfield.classes import Array
 from segfield.data.files import unreadable, write_atomically
 from segfield.data.tiff import Bands, read_tiff
+from segfield.data.value_matching import RangeWarning
 from segfield.data.value_range import check_numbers
 from segfield.errors import DataError
 
@@ -43,6 +44,10 @@ IMAGE_SUFFIXES = frozenset(
 TIFF_SUFFIXES = (".tif", ".tiff")
 MAX_PIXELS = 178_956_970  # twice Pillow's MAX_IMAGE_PIXELS, where Pillow itself refuses
 _ORIENTATION = 0x0112
+_VARYING_ALPHA = (
+    "a TIFF's last band is marked as alpha, differs from pixel to pixel and is left out; if it is a band like the others "
+    "(near infrared), write it as unspecified (ExtraSamples 0)"
+)
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError, TypeError)
 
 
@@ -60,8 +65,10 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Array:
     path = Path(path)
     bands = read_tiff(path, max_pixels) if path.suffix.lower() in TIFF_SUFFIXES else None
     if bands is not None:
+        if bands.alpha is not None and (bands.alpha != bands.alpha[0, 0]).any():
+            warnings.warn(_VARYING_ALPHA, RangeWarning, stacklevel=2)
         return _in_range(path, _apply_colormap(bands))
-    if _is_16_bit_colour_png(path):
+    if is_16_bit_colour_png(path):
         return _read_16_bit_colour_png(path)
     with open_picture(path, max_pixels) as picture:
         pixels = np.asarray(_standard_mode(_turned(picture)))
@@ -219,8 +226,8 @@ def _warn_of_frames(path: Path, picture: Image.Image) -> None:
         warnings.warn(f"{path} holds {getattr(picture, 'n_frames', 2)} frames; the first is read", stacklevel=5)
 
 
-def _is_16_bit_colour_png(path: Path) -> bool:
-    """Pillow reads such files at 8 bits without a word, so they go another way."""
+def is_16_bit_colour_png(path: Path) -> bool:
+    """Whether Pillow would read a file at 8 bits without a word, so that it goes another way."""
     if path.suffix.lower() != ".png":
         return False
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from segfield.classes import Array, ClassTable, Colour
-from segfield.data.images import MAX_PIXELS, TIFF_SUFFIXES, open_picture
+from segfield.data.images import MAX_PIXELS, TIFF_SUFFIXES, is_16_bit_colour_png, open_picture
 from segfield.data.matrices import read_matlab_labels, read_text_labels
 from segfield.data.tiff import read_tiff
 from segfield.errors import DataError
@@ -37,7 +37,7 @@ def read_mask_values(path: str | Path | Sequence[Path], by_colour: bool = False)
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix == ".mat":
-        return _whole(path, read_matlab_labels(path))
+        return _whole(path, _grey_or_colour(path, read_matlab_labels(path)))
     if suffix == ".txt":
         return read_text_labels(path)
     if suffix in TIFF_SUFFIXES:
@@ -45,9 +45,20 @@ def read_mask_values(path: str | Path | Sequence[Path], by_colour: bool = False)
         if bands is not None:
             if bands.colormap is not None and by_colour:
                 return (bands.colormap >> 8).astype(np.uint8)[:, bands.pixels[0]].transpose(1, 2, 0)
+            if bands.alpha is not None:
+                check_alpha(path, bands.pixels.transpose(1, 2, 0), bands.alpha)
             return _whole(path, _grey_or_colour(path, bands.pixels.transpose(1, 2, 0)))
+    if is_16_bit_colour_png(path):
+        raise DataError(
+            f"{path}: a mask has one band of whole numbers or RGB colours of 8 bits, and this PNG has colours of 16 bits; "
+            "save it with 8 bits, or its ids as one band"
+        )
     with open_picture(path, kind="mask") as picture:
-        return _whole(path, _grey_or_colour(path, np.asarray(_mask_mode(picture, by_colour))))
+        pixels = np.asarray(_mask_mode(picture, by_colour))
+        if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+            check_alpha(path, pixels[..., :-1], pixels[..., -1])
+            pixels = pixels[..., :-1]
+        return _whole(path, _grey_or_colour(path, pixels))
 
 
 def mask_to_labels(values: Array, classes: ClassTable, file: str | Path) -> Array:
@@ -97,10 +108,38 @@ def _mask_mode(picture: Image.Image, by_colour: bool) -> Image.Image:
         return picture.convert("RGB") if by_colour else picture
     if picture.mode in ("1", "L", "RGB", "I", "F") or picture.mode.startswith("I;16"):
         return picture
-    return picture.convert("L" if picture.mode in ("LA", "La") else "RGB")
+    if picture.mode in ("LA", "La"):
+        return picture.convert("LA")
+    return picture.convert("RGBA" if picture.mode in ("RGBA", "RGBa", "PA") else "RGB")
+
+
+def check_alpha(path: Path, values: Array, alpha: Array) -> None:
+    """Raises DataError where a mask's alpha tells what its other bands do not, e.g. the fourth of four classes' maps.
+
+    It tells nothing where it is the same everywhere, or only takes out pixels of a colour that no other pixel has.
+
+    Args:
+        path: for the error.
+        values: (H, W, C) without alpha.
+        alpha: (H, W).
+    """
+    if alpha.size == 0 or (alpha == alpha[0, 0]).all():
+        return
+    clear = alpha == 0
+    if clear.any() and (alpha[~clear] == alpha.max()).all():
+        background = (values == values[clear][0]).all(axis=2)
+        if np.array_equal(background, clear):
+            return
+    raise DataError(
+        f"{path}: a mask has one band of whole numbers or RGB colours of 8 bits; this one has {values.shape[2] + 1} bands, "
+        "and the last, marked as alpha, is not the same everywhere: save a band for each class as one band of ids, and "
+        "colours without transparency"
+    )
 
 
 def _grey_or_colour(path: Path, pixels: Array) -> Array:
+    if pixels.ndim != 2 and pixels.ndim != 3:
+        raise DataError(f"{path} has the shape {pixels.shape}; a mask is (H, W) of ids: save it as a one-band PNG")
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         return pixels.reshape(pixels.shape[:2])
     if pixels.shape[2] == 3 and pixels.dtype == np.uint8:

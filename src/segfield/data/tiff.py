@@ -26,10 +26,11 @@ _PILLOWS = (5, 6, 8)  # photometric: CMYK, YCbCr, CIELAB; Pillow knows how to ma
 
 @dataclass(frozen=True)
 class Bands:
-    """What a TIFF holds: pixels (C, H, W), upright; colormap (3, N) uint16 where the pixels are palette indices."""
+    """What a TIFF holds: pixels (C, H, W), upright; colormap (3, N) uint16 where the pixels are palette indices; alpha (H, W)."""
 
     pixels: Array
     colormap: Array | None = None
+    alpha: Array | None = None
 
 
 def read_tiff(path: Path, max_pixels: int, kind: str = "image") -> Bands | None:
@@ -60,7 +61,10 @@ def read_tiff(path: Path, max_pixels: int, kind: str = "image") -> Bands | None:
                     f"{path}: its compression cannot be read at {page.bitspersample} bits and {page.samplesperpixel} "
                     "bands; install the package imagecodecs, or save it with deflate or no compression"
                 ) from error
-            return Bands(_upright(_bands_first(path, stack, series.axes, page), page), page.colormap)
+            bands = _upright(_bands_first(path, stack, series.axes), page)
+            if page.extrasamples and page.extrasamples[-1] in _ALPHA and len(bands) in (2, 4):
+                return Bands(bands[:-1], page.colormap, bands[-1])
+            return Bands(bands, page.colormap)
     except (OSError, ValueError, tifffile.TiffFileError, struct.error, zlib.error, LookupError, TypeError) as error:
         raise unreadable(path, error, kind) from error
 
@@ -73,8 +77,8 @@ def _check_size(path: Path, pixels: int, max_pixels: int) -> None:
         )
 
 
-def _bands_first(path: Path, stack: Array, axes: str, page: tifffile.TiffPage) -> Array:
-    """Any stack → (C, H, W): frames beyond the first and alpha are dropped."""
+def _bands_first(path: Path, stack: Array, axes: str) -> Array:
+    """Any stack → (C, H, W): frames beyond the first are dropped."""
     for frame_axis in _FRAME_AXES:
         if frame_axis in axes:
             position = axes.index(frame_axis)
@@ -90,12 +94,9 @@ def _bands_first(path: Path, stack: Array, axes: str, page: tifffile.TiffPage) -
             f"{path} has the shape {stack.shape} (axes {axes}); an image has bands, height and width: save one a file"
         )
     if "S" in axes or "C" in axes:
-        stack = np.moveaxis(stack, axes.index("S" if "S" in axes else "C"), 0)
-    else:
-        # Axes of no stated meaning, as plain array writers leave them: bands are the fewest.
-        stack = np.moveaxis(stack, int(np.argmin(stack.shape)), 0)
-    has_alpha = bool(page.extrasamples) and page.extrasamples[-1] in _ALPHA and stack.shape[0] in (2, 4)
-    return stack[:-1] if has_alpha else stack
+        return np.moveaxis(stack, axes.index("S" if "S" in axes else "C"), 0)
+    # Axes of no stated meaning, as plain array writers leave them: bands are the fewest.
+    return np.moveaxis(stack, int(np.argmin(stack.shape)), 0)
 
 
 def _upright(stack: Array, page: tifffile.TiffPage) -> Array:

@@ -21,7 +21,7 @@ DIM = 1 / 32
 
 
 class RangeWarning(UserWarning):
-    """An image's numbers are not those trained on, and what was made of them."""
+    """An image's numbers are not what they seem, or not those trained on, and what was made of them."""
 
 
 def in_trained_units(image: Array, values: ValueRange, white: float | None = None, name: str = "") -> Array:
@@ -90,7 +90,8 @@ def _white_of_integers(kind: str, high: float, values: ValueRange) -> tuple[floa
     if values.kind == "uint16":
         return _white_of_the_same(high, values)
     if not plain or values.white not in (1.0, 255.0):
-        return None, ""
+        own, note = _white_of_the_same(high, values)  # floats that were measured: a camera's own numbers
+        return own, note or f"{kind} images are taken in the units trained on, {values}"
     if high <= 255 and values.white == 255:
         # a 16-bit file that is all but black says so; wide integers of 8-bit values are a habit of programs
         told = f"uint16 images of at most 255 are taken as 0..255, as {values.kind} trained on"

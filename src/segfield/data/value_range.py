@@ -73,6 +73,10 @@ class ValueRange:
         return f"{self.kind}, {self.black:.6g} (black) to {self.white:.6g} (white)"
 
 
+class NotFiniteError(DataError):
+    """An image holds NaN or infinity."""
+
+
 class RangeMeter:
     """Finds the range of a data set, image by image; all of one kind."""
 
@@ -128,7 +132,7 @@ def float_range(low: float, high: float, ends: tuple[float, float]) -> ValueRang
 
 
 def check_numbers(image: Array, where: str) -> None:
-    """Raises DataError with the number of values that are NaN or infinite, if some are.
+    """Raises NotFiniteError with the number of values that are NaN or infinite in float32, if some are.
 
     Args:
         image: any array.
@@ -140,7 +144,7 @@ def check_numbers(image: Array, where: str) -> None:
         narrow = image.astype(np.float32) if image.dtype.kind == "f" and image.itemsize > 4 else image
     wrong = image.size - int(np.count_nonzero(np.isfinite(narrow)))
     if wrong:
-        raise DataError(
+        raise NotFiniteError(
             f"{where} has values that are NaN or infinite ({wrong:,} of {image.size:,}); fill them before use"
         )
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from segfield.classes import ClassTable
 from segfield.data.check.sample import SampleFacts, band_stats, describe_image, describe_labels, examine, unknown_values
+from segfield.data.formats import open_dataset
 from segfield.data.records import FileDataset, Record
 from tests.data.check.facts import CLASSES, Memory, files_dataset, labels, picture
 
@@ -186,3 +187,16 @@ def test_object_masks(tmp_path: Path) -> None:
     facts = examine(FileDataset([record], table, "nuclei", tmp_path), 0, ("train",))
     assert facts.encoding == "a file an object"
     assert facts.counts is not None and facts.counts.tolist() == [0, 600]
+
+
+def test_an_image_that_holds_no_numbers_is_named_and_counted(tmp_path: Path) -> None:
+    import tifffile
+
+    pixels = np.ones((6, 7))
+    pixels[0, :3] = np.nan, np.inf, 1e300
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    tifffile.imwrite(tmp_path / "images" / "a.tif", pixels)
+    Image.fromarray(np.eye(6, 7, dtype=np.uint8)).save(tmp_path / "masks" / "a.png")
+    ((kind, sentence),) = examine(open_dataset(str(tmp_path)), 0, ("train",)).faults
+    assert kind == "not finite" and "a.tif" in sentence and "3 of 42" in sentence

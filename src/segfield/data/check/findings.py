@@ -16,6 +16,7 @@ from segfield.data.check.stray import stray_masks
 FILE_FAULTS = {
     "missing image": ("listed image", "not there; restore or unlist"),
     "corrupt image": ("image", "not to be read; restore or take out"),
+    "not finite": ("image", "with NaN or infinite values, which spread through a network; fill them"),
     "missing mask": ("listed mask", "not there; restore or unlist"),
     "corrupt mask": ("mask", "not to be read; restore or take out"),
     "corrupt": ("sample", "not to be read; restore or take out"),

@@ -17,6 +17,7 @@ from segfield.data.dataset import Dataset
 from segfield.data.images import IMAGE_SUFFIXES, read_image
 from segfield.data.masks import pack_colours, read_mask_values
 from segfield.data.records import FileDataset, Record, size_mismatch
+from segfield.data.value_range import NotFiniteError
 from segfield.errors import SegfieldError
 
 THUMB = 16  # pixels; side of the grey thumbnail that near duplicates are found by
@@ -132,6 +133,8 @@ def _open_apart(facts: SampleFacts, record: Record | None, classes: ClassTable, 
     image = values = None
     try:
         image = read_image(record.image)
+    except NotFiniteError as error:
+        facts.faults.append(("not finite", str(error)))
     except (SegfieldError, OSError) as error:
         facts.faults.append(("corrupt image" if record.image.exists() else "missing image", str(error)))
     by_colour = bool(classes.source_colours) and not classes.source_values

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from segfield.inference.memory import NetworkBytes, peak_bytes
 from segfield.inference.refining import refine_segmentation
 from segfield.inference.scoring import evaluate_segmenter
 from segfield.segmentation import Segmentation, normalised_entropy
-from tests.inference.networks import THREE, Confident, FakeSegmenter, linear_network, pixelwise
+from tests.inference.networks import THREE, Confident, FakeSegmenter, pixelwise
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 90, 130), dtype=np.uint8)
 
@@ -139,17 +141,17 @@ def test_without_a_refiner_nothing_is_counted_twice():
 def test_a_crf_takes_the_white_trained_on_not_that_of_a_dim_image():
     """12 bits in 16-bit files are refined as their byte twins, however dark the one image is."""
     random = np.random.default_rng(2)
-    coarse = random.uniform(0, 60, (3, 4, 5)).repeat(10, 1).repeat(10, 2)
-    eight = np.clip(coarse + random.normal(0, 2, coarse.shape), 0, 60).astype(np.uint8)
-    twelve, network = eight.astype(np.uint16) * 16, linear_network()
+    coarse = random.uniform(0, 60, (1, 4, 5)).repeat(3, 0).repeat(10, 1).repeat(10, 2)
+    eight = np.clip(coarse + random.normal(0, 5, coarse.shape), 0, 60).astype(np.uint8)
+    twelve, crf = eight.astype(np.uint16) * 16, DenseCRF(bilateral_srgb=10)
 
-    def labels(image, window_logits, values, refine):
-        segmenter = FakeSegmenter(window_logits, values=values)
+    def labels(image, brighter, values, refine):
+        segmenter = FakeSegmenter(lambda tiles: pixelwise(tiles * brighter), values=values)
         return predict_image(segmenter, segmenter.in_own_units(image), refine=refine).labels
 
-    expected = labels(eight, network, ValueRange("uint8", 255.0), "on")
-    assert (expected != labels(eight, network, None, "off")).mean() > 0.02
+    expected = labels(eight, 4, ValueRange("uint8", 255.0), crf)
+    assert (expected != labels(eight, 4, None, "off")).mean() > 0.02
     sixteenth = ValueRange("uint16", 4080.0)
-    assert (labels(twelve, lambda tiles: network(tiles / 16), sixteenth, "on") == expected).mean() > 0.999
-    nearly_black = DenseCRF(image_range=65535.0)  # what it was taken for
-    assert (labels(twelve, lambda tiles: network(tiles / 16), sixteenth, nearly_black) != expected).mean() > 0.02
+    assert (labels(twelve, 0.25, sixteenth, crf) == expected).mean() > 0.999
+    nearly_black = dataclasses.replace(crf, image_range=65535.0)  # what it was taken for
+    assert (labels(twelve, 0.25, sixteenth, nearly_black) != expected).mean() > 0.02

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segfield.classes import ClassTable
-from segfield.drawing import class_borders, draw_legend, draw_overlay, legend_font, with_legend
+from segfield.drawing import class_borders, draw_legend, draw_overlay, legend_font, with_legend, with_titles
 from segfield.errors import DataError, SettingError
 
 CLASSES = ClassTable(("grün", "дорога"), ((0, 200, 0), (100, 0, 50)))
@@ -63,3 +63,13 @@ def test_with_legend_keeps_the_picture_and_shows_present_classes_only():
     sheet = with_legend(picture, np.ones((100, 80), np.uint8), CLASSES)
     assert (sheet[:100, :80] == 7).all() and sheet.shape[1] > 80
     assert (sheet == CLASSES.colours[1]).all(axis=-1).any() and not (sheet == CLASSES.colours[0]).all(axis=-1).any()
+
+
+def test_titles_stand_above_their_columns():
+    picture = np.full((10, 200, 3), 9, dtype=np.uint8)
+    titled = with_titles(picture, ("left", "right"))
+    assert (titled[-10:] == picture).all()
+    head = (titled[:-10] < 128).any(axis=(0, 2))
+    assert head[:100].any() and head[100:].any()
+    alone = with_titles(picture, ("left", ""))
+    assert (alone[:-10, :100] == titled[:-10, :100]).all() and (alone[:-10, 100:] == 255).all()

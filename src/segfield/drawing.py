@@ -98,6 +98,19 @@ def with_legend(picture: Picture, labels: Array, classes: ClassTable) -> Picture
     return sheet
 
 
+def with_titles(picture: Picture, titles: Sequence[str]) -> Picture:
+    """The picture, columns of equal width, with each column's title above it."""
+    from PIL import Image, ImageDraw
+
+    head = Image.new("RGB", (picture.shape[1], _ROW), "white")
+    pen = ImageDraw.Draw(head)
+    for place, title in enumerate(titles):
+        pen.text(
+            ((place + 0.5) * head.width / len(titles), _ROW // 2), title, fill="black", font=legend_font(), anchor="mm"
+        )
+    return np.vstack([np.asarray(head), picture])
+
+
 def legend_font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """DejaVu Sans, which matplotlib brings (Latin, Greek, Cyrillic), not importing it; else pillow's own."""
     from PIL import ImageFont

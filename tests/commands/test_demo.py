@@ -13,9 +13,9 @@ from segfield.errors import SettingError
 
 @pytest.mark.thorough
 def test_the_demo_ends_with_a_report_and_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = demo(str(tmp_path / "demo"), time="5s", count=20, size="48x64")
+    shown = demo(str(tmp_path / "demo"), steps=3, count=10, size="48x64")
     with Image.open(shown.picture) as picture:
-        assert picture.size == (5 * 64 + 4 * 4, 4 * 48 + 4 * 4)
+        assert picture.width > 4 * 64 + 3 * 4 and picture.height >= 2 * 48 + 2 * 4
         assert len(set(picture.convert("RGB").getdata())) > 100
     assert shown.report.stat().st_size > 10_000
     assert 0 < shown.mean_iou < 1

@@ -73,8 +73,44 @@ def test_padded_form_is_seamless_on_its_stride() -> None:
     )
 
 
+@pytest.mark.parametrize("stride", [2, 4])
+@pytest.mark.parametrize("size", [(1, 1), (64, 48), (45, 33)])
+def test_coarse_scores_are_of_every_sth_pixel_and_cost_less(stride: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    network = PaddedUNet(bands=3, classes=4, width=2, levels=2, scores_stride=stride)
+    plain = PaddedUNet(bands=3, classes=4, width=2, levels=2)
+    assert [p.shape for p in network.parameters()] == [p.shape for p in plain.parameters()]
+    image = torch.randn(2, 3, *size)
+    coarse = network.train()(image)
+    assert coarse.shape == (2, 4, -(-size[0] // stride), -(-size[1] // stride))
+    with torch.inference_mode():
+        network.eval()
+        fine = network(image)
+        network.training = True  # only how it answers: batch norm stays as it is
+        coarse = network(image)
+    assert fine.shape == (2, 4, *size)
+    torch.testing.assert_close(fine[..., ::stride, ::stride], coarse)
+
+
+def test_coarse_scores_are_seamless_on_their_stride() -> None:
+    network = PaddedUNet(bands=1, classes=2, width=2, levels=3, scores_stride=4).eval()
+    image = torch.randn(1, 1, 480, 64)
+    with torch.inference_mode():
+        whole, lower = network(image), network(image[..., 160:, :])
+    assert 160 % network.stride == 0
+    torch.testing.assert_close(
+        whole[..., 160 + network.margin :, :], lower[..., network.margin :, :], atol=1e-4, rtol=1e-4
+    )
+
+
 @pytest.mark.parametrize(
-    ("options", "word"), [({"width": 0}, "width"), ({"levels": 9}, "levels"), ({"wdith": 3}, "wdith")]
+    ("options", "word"),
+    [
+        ({"width": 0}, "width"),
+        ({"levels": 9}, "levels"),
+        ({"wdith": 3}, "wdith"),
+        ({"scores_stride": 3}, "scores_stride"),
+    ],
 )
 def test_wrong_options_are_named(options: dict[str, int], word: str) -> None:
     with pytest.raises(SettingError, match=word):

@@ -25,6 +25,7 @@ class RunDisplay:
         self.unit = unit
         self._bar: Progress | None = None
         self._last = 0.0
+        self._total, self._done, self._started = total, done, time.monotonic()
         if console is not None and console.is_terminal:
             self._bar = Progress(
                 SpinnerColumn(),
@@ -61,9 +62,18 @@ class RunDisplay:
             self._last = time.monotonic()
             self._bar.update(self._task, completed=done, state=f"loss {loss:.3f}  {rate:.1f} images/s")
 
+    def _time_left(self, row: Mapping[str, float]) -> str:
+        """'60 s left', by the pace since this start; empty at the end."""
+        now = row["seconds" if self.unit == "seconds" else "step"]
+        if not self._done < now < self._total:
+            return ""
+        pace = 1.0 if self.unit == "seconds" else (time.monotonic() - self._started) / (now - self._done)
+        left = pace * (self._total - now)
+        return f"  {left:.0f} s left" if left < 600 else f"  {left / 60:.0f} min left"
+
     def validated(self, row: Mapping[str, float], best: bool) -> None:
         """A validation's row of the curves."""
-        mark = "  best so far" if best else ""
+        mark = ("  best so far" if best else "") + self._time_left(row)
         self.say(
             f"epoch {row['epoch']:g}  {row['seconds']:.0f} s  loss {row['loss']:.4f}  "
             f"val loss {row['val_loss']:.4f}  val mIoU {100 * row['val_miou']:.2f}{mark}"

@@ -29,7 +29,7 @@ from segfield.crf.filters.simd import (
     store,
     subtract,
     total,
-    transpose_eight,
+    transpose,
 )
 from segfield.crf.image_terms import Appearance, Model, Position
 
@@ -210,7 +210,7 @@ def line_to_planes(line: Array, place: int, planes: Array, first: int, columns: 
     for x in range(0, eights, 8):
         for n in range(0, classes, 8):
             k = min(n, classes - 8)  # the last eight may repeat some of the eight before
-            transpose_eight(line, place + x * stride + k, stride, planes, k * pixels + first + x, pixels)
+            transpose(line, place + x * stride + k, stride, 8, planes, k * pixels + first + x, pixels, 8)
     for k in range(classes):
         for x in range(eights, columns):
             planes[k * pixels + first + x] = line[place + x * stride + k]
@@ -231,7 +231,7 @@ def planes_to_rows(planes: Array, classes: int, start: int, stop: int, rows: Arr
         if last - first == 8:
             done = whole
             for k in range(0, whole, 8):
-                transpose_eight(planes, k * pixels + first, pixels, rows, first * stride + k, stride)
+                transpose(planes, k * pixels + first, pixels, 8, rows, first * stride + k, stride, 8)
         for pixel in range(first, last):
             for k in range(done, classes):
                 rows[pixel * stride + k] = planes[k * pixels + pixel]

@@ -19,6 +19,8 @@ from segfield.crf.points_kernels import PointKernel, build_kernels, normalise
 from segfield.crf.points_loop import PointModel, PointWorkspace, divergence_of, row_sums_of, run_points
 from segfield.crf.threads import together
 
+_NO_CLASS = -1e30  # minus the energy of channels that are no class
+
 
 class PointsCRF:
     """The kernels of N points; then as many runs as wanted.
@@ -96,7 +98,7 @@ class PointsCRF:
         give_back(work.rows)
 
     def _workspace(self, stride: int, filters: bool) -> PointWorkspace:
-        lines = np.empty((len(self._bounds) - 1) * 2 * BLOCK * stride, np.float32)
+        lines = np.zeros((len(self._bounds) - 1) * 2 * BLOCK * stride + 8, np.float32)
         return PointWorkspace(borrow(self._rows * stride if filters else 0), new_barrier(), lines)
 
     def _model(self, unary: Array, weights: Sequence[Array]) -> tuple[PointModel, int]:
@@ -112,4 +114,5 @@ class PointsCRF:
             else:
                 padded[n, :classes] = factor * np.asarray(weight)
         flat = np.ascontiguousarray(unary, np.float32).reshape(-1)
-        return PointModel(flat, classes, padded.reshape(-1), mixes, tables.reshape(-1)), stride
+        lowest = np.where(np.arange(stride) < classes, np.float32(0), np.float32(_NO_CLASS))
+        return PointModel(flat, classes, lowest, padded.reshape(-1), mixes, tables.reshape(-1)), stride

@@ -26,13 +26,12 @@ from segfield.crf.filters.simd import (
     scale_add,
     store,
     subtract,
-    transpose_eight,
+    transpose,
 )
 from segfield.crf.image_pass import line_to_planes, mix_line, softmax
 from segfield.crf.points_kernels import Kernels
 
 _AHEAD = 8  # points
-_NO_CLASS = 1e30  # the energy of channels that are no class
 
 
 class PointModel(NamedTuple):
@@ -40,6 +39,7 @@ class PointModel(NamedTuple):
 
     unary: Array  # (K·N,) float32
     classes: int
+    lowest: Array  # (stride,) float32: 0, and far below for channels that are no class
     weights: Array  # (T·stride,) float32: what is subtracted from a class's energy for a neighbour of the class
     mixes: Array  # (T,) bool: which kernels have a table instead
     tables: Array  # (T·K·stride,) float32: row m says what each class gains from neighbours of class m
@@ -50,7 +50,7 @@ class PointWorkspace(NamedTuple):
 
     rows: Array  # (R·stride,) float32: the lattices' sums
     barrier: Array
-    lines: Array  # (bands·2·BLOCK·stride,) float32: each thread's own two blocks
+    lines: Array  # (bands·2·BLOCK·stride + 8,) float32, finite: each thread's own two blocks
 
 
 @compiled_lean
@@ -66,7 +66,7 @@ def run_points(part: int, bounds: Array, start: bool, iterations: int, kernels: 
     if start:
         for first in range(bounds[part], bounds[part + 1], BLOCK):
             count = min(BLOCK, bounds[part + 1] - first)
-            fill_line(model.unary, first, count, model.classes, np.float32(_NO_CLASS), work.lines, own, lanes, stride)
+            fill_line(model.unary, first, count, model.classes, work.lines, own, stride)
             finish_line(first, count, model, found, work.lines, own, lanes, stride)
         wait_for_all(work.barrier, bounds.size - 1)  # a lattice in one piece is splatted by one thread from all points
     for _ in range(iterations):
@@ -141,7 +141,7 @@ def splat_points(part: int, term: int, kernels: Kernels, classes: int, found: Ar
         count = min(BLOCK, end - first)
         clear_rows(work.rows, row + kernels.touched[block], row + kernels.touched[block + 1], lanes, stride)
         block += 1
-        fill_line(found, first, count, classes, np.float32(0), work.lines, own, lanes, stride)
+        fill_line(found, first, count, classes, work.lines, own, stride)
         for x in range(count):
             value = load(work.lines, own + x * stride, lanes)
             if kernels.before[term]:
@@ -157,7 +157,7 @@ def energies_of(first: int, count: int, pixels: int, kernels: Kernels, model: Po
                 lanes: Width, stride: int) -> None:  # fmt: skip
     """U − messages of the points first … first + count − 1, into the first of the thread's two blocks."""
     lines, other = work.lines, own + BLOCK * stride
-    fill_line(model.unary, first, count, model.classes, np.float32(_NO_CLASS), lines, own, lanes, stride)
+    fill_line(model.unary, first, count, model.classes, lines, own, stride)
     zero = broadcast(np.float32(0), lanes)
     for term in range(kernels.corners.size):
         weight = subtract(zero, load(model.weights, term * stride, lanes))
@@ -200,26 +200,32 @@ def filtered_row(
 def finish_line(first: int, count: int, model: PointModel, found: Array, lines: Array, own: int, lanes: Width,
                 stride: int) -> None:  # fmt: skip
     """The softmax of a block's negated energies: into `found`."""
-    zero = broadcast(np.float32(0), lanes)
+    lowest = load(model.lowest, 0, lanes)
     for x in range(count):
         place = own + x * stride
-        store(lines, place, softmax(subtract(zero, load(lines, place, lanes)), True, lanes))
-    line_to_planes(lines, own, found, first, count, model.classes, stride)
+        store(lines, place, softmax(subtract(lowest, load(lines, place, lanes)), True, lanes))
+    eights = count // 8 * 8 if model.classes < 8 else 0
+    pixels = found.size // model.classes
+    for x in range(0, eights, 8):
+        transpose(lines, own + x * stride, stride, 8, found, first + x, pixels, model.classes)
+    line_to_planes(lines, own + eights * stride, found, first + eights, count - eights, model.classes, stride)
 
 
 @compiled_inner
-def fill_line(planes: Array, first: int, count: int, classes: int, beyond: Scalar, lines: Array, own: int, lanes: Width,
-              stride: int) -> None:  # fmt: skip
-    """Rows of the points first … first + count − 1 from (K·N,) planes; channels that are no class get `beyond`."""
+def fill_line(planes: Array, first: int, count: int, classes: int, lines: Array, own: int, stride: int) -> None:
+    """Rows of the points first … first + count − 1 from (K·N,) planes; channels that are no class hold any finite number.
+
+    Of rows of four channels, four numbers beyond the last row are written too.
+    """
     pixels = planes.size // classes
-    eights = count // 8 * 8 if classes >= 8 else 0
-    rest = broadcast(beyond, lanes)
-    for x in range(count if classes < stride else 0):
-        store(lines, own + x * stride, rest)
+    eights = count // 8 * 8
     for x in range(0, eights, 8):
-        for n in range(0, classes, 8):
+        place = own + x * stride
+        if classes < 8:
+            transpose(planes, first + x, pixels, classes, lines, place, stride, 8)
+        for n in range(0, classes if classes >= 8 else 0, 8):
             k = min(n, classes - 8)  # the last eight may repeat some of the eight before
-            transpose_eight(planes, k * pixels + first + x, pixels, lines, own + x * stride + k, stride)
+            transpose(planes, k * pixels + first + x, pixels, 8, lines, place + k, stride, 8)
     for k in range(classes):
         for x in range(eights, count):
             lines[own + x * stride + k] = planes[k * pixels + first + x]

@@ -19,10 +19,10 @@ from segfield.crf.filters.simd import EIGHT, Width, lanes_for
 WIDTHS = [4, 8, 24]
 fresh = numba.njit(**_OPTIONS)
 (add, subtract, multiply, multiply_add, maximum, is_greater, nearest_integer, exponential, scale_add, broadcast, load,
- store, item, prefetch, total, largest, any_above, transpose_eight) = (
+ store, item, prefetch, total, largest, any_above, transpose) = (
     simd.add, simd.subtract, simd.multiply, simd.multiply_add, simd.maximum, simd.is_greater, simd.nearest_integer,
     simd.exponential, simd.scale_add, simd.broadcast, simd.load, simd.store, simd.item, simd.prefetch, simd.total,
-    simd.largest, simd.any_above, simd.transpose_eight,
+    simd.largest, simd.any_above, simd.transpose,
 )  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def test_the_exponential_grows_without_a_step_back() -> None:
 def test_eight_by_eight_is_transposed_in_place_of_any_pitch() -> None:
     @fresh
     def transposed(source: Any, target: Any) -> None:
-        transpose_eight(source, 3, 11, target, 5, 9)
+        transpose(source, 3, 11, 8, target, 5, 9, 8)
 
     source = np.arange(100, dtype=np.float32)
     target = np.full(80, -1, np.float32)
@@ -155,6 +155,28 @@ def test_eight_by_eight_is_transposed_in_place_of_any_pitch() -> None:
     expected = np.full(80, -1, np.float32)
     np.lib.stride_tricks.as_strided(expected[5:], (8, 8), (36, 4))[:] = block.T
     np.testing.assert_array_equal(target, expected)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 5, 8])
+def test_few_rows_are_transposed_either_way(rows: int) -> None:
+    @fresh
+    def transposed(source: Any, target: Any, few: int) -> None:
+        transpose(source, 0, 11, few, target, 0, 8, 8)
+
+    @fresh
+    def back(source: Any, target: Any, few: int) -> None:
+        transpose(source, 0, 8, 8, target, 0, 11, few)
+
+    source = np.arange(1, rows * 11 + 1, dtype=np.float32)
+    wide = np.zeros(64, np.float32)
+    transposed(source, wide, rows)
+    planes = source.reshape(rows, 11)[:, :8]
+    np.testing.assert_array_equal(wide.reshape(8, 8)[:, :rows], planes.T)
+    np.testing.assert_array_equal(wide.reshape(8, 8)[:, rows:], np.repeat(planes.T[:, -1:], 8 - rows, 1))
+    found = np.zeros_like(source)
+    back(wide, found, rows)
+    np.testing.assert_array_equal(found.reshape(rows, 11)[:, :8], planes)
+    assert (found.reshape(rows, 11)[:, 8:] == 0).all()
 
 
 def test_items_and_prefetches() -> None:

@@ -179,33 +179,48 @@ def prefetch(typingctx: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator,unused-ignore]
-def transpose_eight(
-    typingctx: Any, source: Any, place: Any, pitch: Any, target: Any, target_place: Any, target_pitch: Any
+def transpose(
+    typingctx: Any, source: Any, place: Any, pitch: Any, rows: Any, target: Any, to: Any, to_pitch: Any, to_rows: Any
 ) -> Any:
-    """target[target_place + j·target_pitch + i] = source[place + i·pitch + j] for i, j = 0 … 7, of flat float32 arrays."""
+    """target[to + j·to_pitch + i] = source[place + i·pitch + j] for i, j = 0 … 7, of flat float32 arrays.
+
+    Of the source's `rows`, 1 … 8, the last stands for any that are missing; the target has `to_rows`, 1 … 8.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = _vector(8)
-
-        def line(array_type: Any, array: Any, first: Any, step: Any, n: int) -> Any:
-            index = builder.add(first, builder.mul(step, ir.Constant(step.type, n)))
-            return _pointer(context, builder, array_type, array, index, vector)
-
-        rows = [builder.load(line(source, args[0], args[1], args[2], n), align=4) for n in range(8)]
-        for distance in (4, 2, 1):  # swap the off-diagonal blocks of 4, 2 and 1
-            for n in range(8):
-                if not n & distance:
-                    a, b = rows[n], rows[n + distance]
-                    low = [j if not j & distance else 8 + j - distance for j in range(8)]
-                    high = [j + distance if not j & distance else 8 + j for j in range(8)]
-                    mask = ir.VectorType(_INT, 8)
-                    rows[n] = builder.shuffle_vector(a, b, ir.Constant(mask, low))
-                    rows[n + distance] = builder.shuffle_vector(a, b, ir.Constant(mask, high))
-        for n in range(8):
-            builder.store(rows[n], line(target, args[3], args[4], args[5], n), align=4)
+        _transpose(context, builder, (source, *args[:4]), (target, *args[4:]))
         return context.get_dummy_value()
 
-    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), codegen
+    one = (types.intp, types.intp, types.intp)
+    return types.void(source, *one, target, *one), codegen
+
+
+def _transpose(context: Any, builder: Any, source: Any, target: Any) -> None:
+    """Eight by eight between two (array's type, array, place, pitch, rows)."""
+    vector = _vector(8)
+
+    def line(given: Any, n: int) -> Any:
+        array_type, array, first, step, limit = given
+        number = ir.Constant(step.type, n)
+        last = builder.sub(limit, ir.Constant(step.type, 1))
+        used = builder.select(builder.icmp_signed("<", number, last), number, last)
+        return _pointer(context, builder, array_type, array, builder.add(first, builder.mul(step, used)), vector)
+
+    rows = [builder.load(line(source, n), align=4) for n in range(8)]
+    for distance in (4, 2, 1):  # swap the off-diagonal blocks of 4, 2 and 1
+        for n in range(8):
+            if not n & distance:
+                a, b = rows[n], rows[n + distance]
+                low = [j if not j & distance else 8 + j - distance for j in range(8)]
+                high = [j + distance if not j & distance else 8 + j for j in range(8)]
+                mask = ir.VectorType(_INT, 8)
+                rows[n] = builder.shuffle_vector(a, b, ir.Constant(mask, low))
+                rows[n + distance] = builder.shuffle_vector(a, b, ir.Constant(mask, high))
+    for n in range(8):
+        if n:  # beyond the last row the last is written again
+            inside = builder.icmp_signed("<", ir.Constant(target[4].type, n), target[4])
+            rows[n] = builder.select(inside, rows[n], rows[n - 1])
+        builder.store(rows[n], line(target, n), align=4)
 
 
 @intrinsic  # type: ignore[untyped-decorator,unused-ignore]

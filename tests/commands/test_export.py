@@ -19,6 +19,7 @@ from segfield.data.files import write_atomically
 from segfield.data.output_plan import OutputFolder
 from segfield.data.scenes import write_scenes
 from segfield.errors import DataError, SettingError
+from tests.inference.networks import FakeSegmenter, pixelwise
 from tests.test_exported import segmenter
 from tests.told import says
 
@@ -148,9 +149,10 @@ def test_images_for_the_ranges_must_be_there_and_fit(trained: str, tmp_path: Pat
 def test_of_large_images_the_middle_is_looked_at() -> None:
     image = np.zeros((1, 1030, 20), np.uint8)
     image[0, 3] = 7
-    window = verb._window(Sample("a", image), 3)
+    of_three_bands = FakeSegmenter(pixelwise)
+    window = verb._window(Sample("a", image), of_three_bands)
     assert window.shape == (3, 1024, 20) and window.dtype == np.float32 and (window[:, 0] == 7).all(), (
         "grey serves as RGB"
     )
     with pytest.raises(DataError, match="the segmenter wants 3"):
-        verb._window(Sample("a", np.zeros((2, 5, 5), np.uint8)), 3)
+        verb._window(Sample("a", np.zeros((2, 5, 5), np.uint8)), of_three_bands)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,10 @@ from segfield.errors import SettingError, did_you_mean
 from segfield.models.classifier import Classifier, pad_to_multiple
 from segfield.models.deeplab_atrous import DeepLab
 from segfield.models.depthwise import speed_up_depthwise
+from segfield.models.dpt import DPTNetwork
 from segfield.models.encoders import check_encoder, load_encoder_file
 from segfield.models.pretrained import FROM_HUB, first_line, pretrained_tensors, quiet_hub, unfetched
+from segfield.models.pyramid import MULTIPLE, PyramidEncoder
 
 DECODERS = (
     "deeplab",
@@ -32,23 +37,49 @@ DECODERS = (
 )
 """segmentation-models-pytorch's, but for deeplab, which is models/deeplab_atrous.py."""
 
+PAN_LEAST = 8
+"""Of the coarsest features' pixels a side: pan halves them three times."""
+
+OLD_OPTIONS = ("decoder_use_batchnorm", "psp_use_batchnorm", "upscale_mode")
+"""Former names of segmentation-models-pytorch's options, which it still takes."""
+
+OWN_ENCODER = "segfield"
+"""The name under which segmentation-models-pytorch finds our encoder while a model is assembled."""
+
 
 class BridgedClassifier(Classifier):
-    """A decoder of segmentation-models-pytorch on a timm encoder; pads to multiples of 32 inside, crops after."""
+    """A decoder on a timm encoder; pads to multiples of 32, and to what the network needs at least, inside, crops after.
 
-    stride = 32
+    Args:
+        network: with `encoder`, a `PyramidEncoder`.
+        bands, classes: C and K.
+
+    Attributes:
+        least: pixels a side that network and decoder need.
+    """
+
+    stride = MULTIPLE
     margin = 64
 
     def __init__(self, network: nn.Module, bands: int, classes: int) -> None:
         super().__init__(bands, classes)
         self.network = network
+        self.least = self.encoder.least
+        if self.encoder.window is not None:
+            self.stride = math.lcm(*self.encoder.window)  # tiles are to meet the same windows
+
+    @property
+    def encoder(self) -> PyramidEncoder:
+        encoder: PyramidEncoder = self.network.encoder  # type: ignore[assignment]
+        return encoder
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        return self.network(pad_to_multiple(image, self.stride))[..., :height, :width]  # type: ignore[no-any-return]
+        padded = pad_to_multiple(image, MULTIPLE, self.least)
+        return self.network(padded)[..., :height, :width]  # type: ignore[no-any-return]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        return list(self.network.encoder.parameters())  # type: ignore[union-attr]
+        return list(self.encoder.parameters())
 
 
 class PlanarUpsampling(nn.Module):
@@ -99,18 +130,13 @@ def bridged_classifier(name: str, bands: int, classes: int, weights: str | None 
 def _from_library(
     decoder: str, encoder: str, bands: int, classes: int, weights: str | None, options: Mapping[str, Any]
 ) -> BridgedClassifier:
-    import segmentation_models_pytorch as smp
-
     from_hub = weights == FROM_HUB
+    own, encoders = _split(decoder, options)
+    build = functools.partial(PyramidEncoder, encoder, bands, pretrained=from_hub, **encoders)
     try:
         with quiet_hub():
-            network = smp.create_model(
-                decoder,
-                encoder_name=f"tu-{encoder}",
-                encoder_weights="imagenet" if from_hub else None,
-                in_channels=bands,
-                classes=classes,
-                **options,
+            network = (
+                DPTNetwork(build(), classes, **own) if decoder == "dpt" else _assemble(decoder, build, classes, own)
             )
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if not from_hub or not isinstance(error, OSError | RuntimeError):
@@ -118,10 +144,36 @@ def _from_library(
                 f"'{decoder}:{encoder}' cannot be built: {first_line(error)}; see the network's options"
             ) from error
         raise SettingError(unfetched(encoder, error)) from error
-    if weights is not None and not from_hub:
-        load_encoder_file(network.encoder.model, Path(weights), bands)
     classifier = BridgedClassifier(network, bands, classes)
+    if decoder == "pan":
+        classifier.least = max(classifier.least, PAN_LEAST * classifier.encoder.output_stride)
+    if weights is not None and not from_hub:
+        classifier.weights_told = load_encoder_file(classifier.encoder.whole, Path(weights), bands)
     speed_up_depthwise(classifier)
-    head = network.segmentation_head
+    head: Any = network.segmentation_head
     head[1] = PlanarUpsampling(head[1])
     return classifier
+
+
+def _split(decoder: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The decoder's options, and those left for the encoder."""
+    import segmentation_models_pytorch as smp
+
+    kind = DPTNetwork if decoder == "dpt" else smp.MODEL_ARCHITECTURES_MAPPING[decoder]
+    known = inspect.signature(kind.__init__).parameters
+    own = {key: value for key, value in options.items() if key in known or key.startswith(OLD_OPTIONS)}
+    return own, {key: value for key, value in options.items() if key not in own}
+
+
+def _assemble(decoder: str, encoder: Callable[..., nn.Module], classes: int, options: Mapping[str, Any]) -> nn.Module:
+    """A model of segmentation-models-pytorch on an encoder of ours, by the table in which it looks encoders up."""
+    import segmentation_models_pytorch as smp
+
+    smp.encoders.encoders[OWN_ENCODER] = {"encoder": encoder, "params": {}, "pretrained_settings": {}}
+    try:
+        network: nn.Module = smp.create_model(
+            decoder, encoder_name=OWN_ENCODER, encoder_weights=None, classes=classes, **options
+        )
+        return network
+    finally:
+        del smp.encoders.encoders[OWN_ENCODER]

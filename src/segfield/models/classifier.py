@@ -32,6 +32,7 @@ class Classifier(nn.Module):
         classes: K.
         stride: tile origins are multiples of it, so that a tiled image meets the same sampling grid as the whole one.
         margin: pixels at a tile's edge whose prediction lacks context; tiles overlap by it on each side.
+        weights_told: what of a weights file was taken, in words; None without one.
         mean, std: the scaling the pretrained weights expect, in 0..1 units by band, or None.
         pretrained: timm's name of the network whose ImageNet weights `load_pretrained` takes, or None.
     """
@@ -39,6 +40,7 @@ class Classifier(nn.Module):
     stride: int = 1
     margin: int = 32
     pretrained: str | None = None
+    weights_told: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -93,7 +95,17 @@ def _mirrored(start: int, size: int, after: int, device: torch.device) -> Tensor
     return (last - (last - positions.abs()).abs()).clamp(min=0)
 
 
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Pad (B, C, H, W) at the right and bottom until H and W divide by `multiple`."""
+def pad_to_multiple(x: Tensor, multiple: int, least: int = 1) -> Tensor:
+    """Pad (B, C, H, W) at the right and bottom until H and W divide by `multiple` and are `least`, itself one, or more."""
     height, width = x.shape[-2:]
-    return pad_by(x, 0, -width % multiple, 0, -height % multiple)
+    if least <= multiple:
+        return pad_by(x, 0, -width % multiple, 0, -height % multiple)
+    return pad_by(
+        x, 0, larger(width + -width % multiple, least) - width, 0, larger(height + -height % multiple, least) - height
+    )
+
+
+def larger(length: int, least: int) -> int:
+    """The larger of two lengths, also while a network is exported, when a length may be a symbol."""
+    found: int = torch.sym_max(length, least)  # type: ignore[assignment]
+    return found

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from segfield.errors import SettingError
-from segfield.models.classifier import Classifier, TrainingOutput, pad_by
+from segfield.models.classifier import Classifier, TrainingOutput, larger, pad_by
 from segfield.models.depthwise import speed_up_depthwise
 from segfield.models.encoders import check_encoder, load_encoder_tensors
 from segfield.models.grid import STRIDE, pad_to_grid, resize_on_grid, to_every_pixel, to_label_grid
-from segfield.models.pretrained import first_line
+from segfield.models.pyramid import MULTIPLE, PyramidEncoder, resampled
 
-ATROUS = "ResNets (resnet, resnext, resnest, regnet), MobileNets (v2 to v4), EfficientNets and ConvNeXts"
 PATCH_SHIFT = 8
 """Pixels that features of stems which cut patches lie further right and down than the grid: timm's ConvNeXt at stride 8 sees
 pixels 8i − 8 … 8i + 23 for its i-th features."""
@@ -42,13 +41,13 @@ class DeepLab(Classifier):
     Args:
         bands: C.
         classes: K.
-        encoder: timm's name; one that has a form of output stride 8.
+        encoder: timm's name; the features of one without a form of output stride 8 are resampled to it.
         scales: of the image, 1 among them; (1.0,) sees it once, and trains in about half the time.
         rates: dilations of the 3×3 convolutions.
         encoder_options: of timm's network (`drop_path_rate`, `pad_type`, …).
 
     Raises:
-        SettingError: if the encoder is not known or cannot be made atrous, or an option is out of range.
+        SettingError: if the encoder is not known or runs at no size, or an option is out of range.
     """
 
     stride = STRIDE
@@ -70,8 +69,7 @@ class DeepLab(Classifier):
         if len(self.scales) > 1:
             self.stride = 4 * STRIDE  # a shift of 32 is one of whole steps on the grids of ¾ and ½ too
         self.margin = STRIDE * max(rates)
-        self.encoder = atrous_encoder(encoder, bands, **encoder_options)
-        self.shift = _patch_shift(self.encoder, encoder, bands)
+        self.encoder, self.shift = atrous_encoder(encoder, bands, **encoder_options)
         channels = self.encoder.feature_info.channels()[-1]  # type: ignore[operator,union-attr]
         self.aspp = nn.ModuleList(nn.Conv2d(channels, classes, 3, padding=rate, dilation=rate) for rate in rates)
         for convolution in self.aspp:
@@ -111,14 +109,47 @@ class DeepLab(Classifier):
         return list(self.encoder.parameters())
 
     def load_pretrained(self, tensors: Mapping[str, Tensor]) -> None:
-        load_encoder_tensors(self.encoder, tensors, self.bands, "the file")
+        whole = self.encoder.whole if isinstance(self.encoder, ResampledEncoder) else self.encoder
+        self.weights_told = load_encoder_tensors(whole, tensors, self.bands, "the file")
 
 
-def atrous_encoder(encoder: str, bands: int, **options: Any) -> nn.Module:
+class ResampledEncoder(nn.Module):
+    """The last features of an encoder that has no atrous form, resampled to every eighth pixel.
+
+    (B, C, 8m + 1, 8n + 1) → [(B, C', m + 1, n + 1)]: features of the areas of 8×8 pixels around every eighth one.
+    """
+
+    def __init__(self, encoder: str, bands: int, **options: Any) -> None:
+        super().__init__()
+        self.pyramid = PyramidEncoder(encoder, bands, **options)
+        self.feature_info = self.pyramid.model.feature_info
+
+    @property
+    def whole(self) -> nn.Module:
+        return self.pyramid.whole
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        rows, columns = ((length - 1) // STRIDE + 1 for length in x.shape[-2:])
+        half = STRIDE // 2
+        x = pad_by(x, half, half - 1, half, half - 1)  # to 8(m + 1) pixels, in areas around every eighth
+        if self.pyramid.window is None:
+            sides = (-(-length // MULTIPLE) * MULTIPLE for length in x.shape[-2:])
+            height, width = (larger(side, self.pyramid.least) for side in sides)
+            x = resampled(x, (height, width))
+        return [resampled(self.pyramid.maps(x)[-1], (rows, columns))]
+
+
+def atrous_encoder(encoder: str, bands: int, **options: Any) -> tuple[nn.Module, int]:
     """A timm encoder whose strides beyond 8 are dilations: image (B, C, H, W) → a list of its last features alone.
 
+    Where timm has no such form of it, its coarser features are resampled instead.
+
+    Returns:
+        the encoder, and how many pixels to pad the image at the top and left: 0 where stems pad by half a kernel, 8 where they
+        cut patches.
+
     Raises:
-        SettingError: if timm has no such encoder, or no form of it at output stride 8.
+        SettingError: if timm has no such encoder, or it runs at no size.
     """
     import timm
 
@@ -127,39 +158,29 @@ def atrous_encoder(encoder: str, bands: int, **options: Any) -> nn.Module:
         network: nn.Module = timm.create_model(
             encoder, features_only=True, output_stride=STRIDE, out_indices=(-1,), in_chans=bands, **options
         )
-    except (AssertionError, RuntimeError) as error:
-        raise SettingError(_not_atrous(encoder, error)) from error
+        found = _features_of_33(network, bands)
+        if found in ((5, 5), (4, 4)):
+            return network, 0 if found == (5, 5) else PATCH_SHIFT
+    except (AssertionError, NotImplementedError, RuntimeError):
+        pass
     except TypeError as error:
         if "output_stride" not in str(error):
             raise
-        raise SettingError(_not_atrous(encoder, error)) from error
-    return network
+    return ResampledEncoder(encoder, bands, **options), 0
 
 
-def _patch_shift(network: nn.Module, encoder: str, bands: int) -> int:
-    """Pixels to pad at the top and left: 0 where stems pad by half a kernel, 8 where they cut patches."""
+@torch.no_grad()
+def _features_of_33(network: nn.Module, bands: int) -> tuple[int, ...]:
+    """(h, w) of the features of an image of 33×33 pixels."""
     network.eval()
-    with torch.no_grad():
-        try:
-            found = tuple(network(torch.zeros(1, bands, 4 * STRIDE + 1, 4 * STRIDE + 1))[-1].shape[-2:])
-        except (AssertionError, RuntimeError) as error:
-            raise SettingError(_not_atrous(encoder, error)) from error
+    found = tuple(network(torch.zeros(1, bands, 4 * STRIDE + 1, 4 * STRIDE + 1))[-1].shape[-2:])
     network.train()
-    if found not in ((5, 5), (4, 4)):
-        raise SettingError(_not_atrous(encoder, ValueError(f"33 pixels become {found[0]}")))
-    return 0 if found == (5, 5) else PATCH_SHIFT
+    return found
 
 
 def _scaled(length: int, scale: float) -> int:
     """8n + 1 pixels at a scale, to the nearest length on the grid: 321 → 241 at 0.75, 161 at 0.5."""
     return STRIDE * (((length - 1) // STRIDE * round(100 * scale) + 50) // 100) + 1
-
-
-def _not_atrous(encoder: str, error: Exception) -> str:
-    return (
-        f"timm's encoder '{encoder}' has no form of output stride 8, which deeplab needs ({first_line(error)}); {ATROUS} "
-        "have one, e.g. deeplab:mobilenetv2_100"
-    )
 
 
 def _check(scales: Sequence[float], rates: Sequence[int]) -> None:

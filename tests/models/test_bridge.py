@@ -6,13 +6,15 @@ import pickle
 from pathlib import Path
 
 import pytest
+import segmentation_models_pytorch as smp
 import timm
 import torch
 from safetensors.torch import load_file, save_file
 
 from segfield.errors import FileFormatError, SettingError
 from segfield.models import build_classifier
-from segfield.models.bridge import BridgedClassifier
+from segfield.models.bridge import DECODERS, BridgedClassifier
+from segfield.models.classifier import Classifier, TrainingOutput
 
 NAME = "deeplabv3plus:mobilenetv2_100"
 
@@ -119,3 +121,91 @@ def test_the_real_imagenet_encoder_sees_edges(shared_data: Path) -> None:
     own = network.network.encoder.model.state_dict()
     assert all(torch.equal(own[key], stored[key]) for key in own)
     assert sum(p.numel() for p in network.parameters()) == 2_714_203
+
+
+NARROW = (8, 8, 8, 8, 8)
+SMALL: dict[str, dict[str, object]] = {
+    "deeplab": {"scales": (1.0,)},
+    "unet": {"decoder_channels": NARROW},
+    "unetplusplus": {"decoder_channels": NARROW},
+    "manet": {"decoder_channels": NARROW, "decoder_pab_channels": 8},
+    "linknet": {},
+    "fpn": {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32},
+    "pspnet": {"psp_out_channels": 16},
+    "deeplabv3": {"decoder_channels": 8},
+    "deeplabv3plus": {"decoder_channels": 8},
+    "pan": {"decoder_channels": 8},
+    "upernet": {"decoder_channels": 8},
+    "segformer": {"decoder_segmentation_channels": 8},
+    "dpt": {"decoder_intermediate_channels": (8, 8, 8, 8), "decoder_fusion_channels": 8},
+}
+ENCODERS: dict[str, dict[str, object]] = {
+    "test_resnet": {},
+    "test_vit": {},
+    "swin_tiny_patch4_window7_224": {
+        "embed_dim": 8,
+        "depths": (1, 1, 1, 1),
+        "num_heads": (1, 1, 2, 2),
+        "window_size": 2,
+    },
+}
+"""A convolutional network, a plain vision transformer and one with stages, as small as timm has them."""
+
+on_every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
+
+
+def small(decoder: str, encoder: str) -> Classifier:
+    torch.manual_seed(0)
+    return build_classifier(f"{decoder}:{encoder}", 3, 4, options={**SMALL[decoder], **ENCODERS[encoder]})
+
+
+def test_every_decoder_has_a_small_form() -> None:
+    assert set(SMALL) == set(DECODERS)
+
+
+@on_every_encoder
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_every_decoder_trains_and_predicts_on_every_kind_of_encoder(decoder: str, encoder: str) -> None:
+    network = small(decoder, encoder)
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-3)
+    image, labels = torch.randn(2, 3, 64, 96), torch.randint(0, 4, (2, 64, 96))
+    network.train()
+    for _ in range(2):
+        optimiser.zero_grad()
+        output = network(image)
+        logits = output.logits if isinstance(output, TrainingOutput) else output
+        step = 64 // logits.shape[-2]
+        torch.nn.functional.cross_entropy(logits, labels[:, ::step, ::step]).backward()
+        optimiser.step()
+    assert not [key for key, parameter in network.named_parameters() if parameter.grad is None]
+    network.eval()
+    for size in ((53, 131), (1, 1)):
+        with torch.inference_mode():
+            predicted = network(torch.randn(1, 3, *size))
+        assert predicted.shape == (1, 4, *size) and torch.isfinite(predicted).all()
+
+
+@on_every_encoder
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.thorough
+def test_every_decoder_is_exported_with_every_kind_of_encoder(decoder: str, encoder: str, tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from segfield.inference.export import export_onnx
+
+    network = small(decoder, encoder).eval()
+    session = ort.InferenceSession(str(export_onnx(network, tmp_path / "network.onnx")))
+    for size in ((33, 64), (97, 131)):
+        image = torch.randn(1, 3, *size)
+        with torch.inference_mode():
+            expected = network(image)
+        found = torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_names_of_earlier_segmenter_files_stay() -> None:
+    """What segmentation-models-pytorch calls the tensors of its own encoder from timm, which files of older segfields have."""
+    theirs = smp.Unet("tu-mobilenetv2_050", encoder_weights=None, classes=5)
+    ours = build_classifier("unet:mobilenetv2_050", 3, 5)
+    names = [key.removeprefix("network.").replace("upsampling.", "") for key in ours.state_dict()]
+    assert names == list(theirs.state_dict())

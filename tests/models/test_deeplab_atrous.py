@@ -14,7 +14,7 @@ from torch import nn
 
 from segfield.errors import FileFormatError, SettingError
 from segfield.models import build_classifier
-from segfield.models.deeplab_atrous import DeepLab, atrous_encoder
+from segfield.models.deeplab_atrous import DeepLab, ResampledEncoder, atrous_encoder
 
 RESNET101_WITHOUT_FC = 44_549_160 - 2_049_000
 SMALL: dict[str, Any] = {"encoder": "resnet18", "layers": (1, 1, 1, 1), "channels": (4, 4, 8, 8)}
@@ -34,7 +34,7 @@ def test_the_hole_algorithm_gives_the_features_of_stride_32_and_those_between(en
     torch.manual_seed(0)
     options = {"pad_type": ""} if encoder.startswith("eff") else {}
     coarse = timm.create_model(encoder, features_only=True, out_indices=(-1,), **options).eval()
-    fine = atrous_encoder(encoder, 3, **options).eval()
+    fine = atrous_encoder(encoder, 3, **options)[0].eval()
     fine.load_state_dict(coarse.state_dict())
     image = torch.randn(1, 3, 97, 129)
     with torch.inference_mode():
@@ -114,18 +114,30 @@ def test_tensorflow_padding_is_symmetric_on_the_grid() -> None:
         torch.testing.assert_close(same(image), plain(image))
 
 
-@pytest.mark.parametrize(
-    ("encoder", "match"),
-    [
-        ("vgg16", "stride 8.*deeplab:mobilenetv2_100"),
-        ("densenet121", "output stride 8"),
-        ("swin_tiny_patch4_window7_224", "output stride 8"),
-        ("resnet188", "encoder 'resnet188'"),
-    ],
-)
-def test_encoders_that_cannot_be_atrous_are_named(encoder: str, match: str) -> None:
-    for name, options in ((f"deeplab:{encoder}", {}), ("deeplab_resnet101", {"encoder": encoder})):
-        with pytest.raises(SettingError, match=match):
+@pytest.mark.parametrize(("encoder", "options"), [("vgg11", {}), ("test_vit", {}), ("test_mambaout", {})])
+def test_features_of_encoders_without_an_atrous_form_are_resampled(encoder: str, options: dict[str, Any]) -> None:
+    network, shift = atrous_encoder(encoder, 3, **options)
+    assert isinstance(network, ResampledEncoder) and shift == 0
+    with torch.inference_mode():
+        assert network.eval()(torch.randn(1, 3, 33, 73))[0].shape[-2:] == (5, 10)
+
+
+def test_resampled_features_lie_around_every_eighth_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is at the middle of the image is there too in the features, and mirrored images have mirrored features."""
+    network = ResampledEncoder("test_vit", 1).eval()
+    monkeypatch.setattr(network.pyramid, "maps", lambda x: [F.avg_pool2d(x, 4)])
+    image = torch.randn(1, 1, 129, 129)
+    with torch.inference_mode():
+        (features,), (mirrored,) = network(image), network(image.flip(-1))
+    assert features.shape == (1, 1, 17, 17)
+    ramp = torch.linspace(0, 128, 129).expand(1, 1, 129, 129)
+    torch.testing.assert_close(network(ramp)[0][0, 0, 8, 8], torch.tensor(64.0), atol=0.6, rtol=0)
+    assert torch.corrcoef(torch.stack([features.flip(-1).flatten(), mirrored.flatten()]))[0, 1] > 0.5
+
+
+def test_encoders_that_are_not_known_are_named() -> None:
+    for name, options in (("deeplab:resnet188", {}), ("deeplab_resnet101", {"encoder": "resnet188"})):
+        with pytest.raises(SettingError, match="encoder 'resnet188'"):
             build_classifier(name, 3, 2, options=options)
 
 

@@ -14,7 +14,7 @@ from timm.models.vgg import VGG
 from torch import Tensor, nn
 
 from segfield.errors import FileFormatError, SettingError
-from segfield.models.vgg import BLOCKS, block_widths, he_initialise, transplant_vgg16, vgg_block
+from segfield.models.vgg import BLOCKS, _without_prefix, block_widths, he_initialise, transplant_vgg16, vgg_block
 from tests.models.published_weights import stand_in, stand_ins
 
 NARROW = [2, 2, "M", 4, 4, "M", 8, 8, 8, "M", 16, 16, 16, "M", 16, 16, 16, "M"]
@@ -154,3 +154,9 @@ def test_weights_of_another_network_are_refused_in_words() -> None:
             transplant_vgg16(trunk(width), tensors, fc6=fc6)
     with pytest.raises(FileFormatError, match="fc6 of the weights"):
         transplant_vgg16(trunk(), full6, fc6=nn.Conv2d(512, 4097, 1), fc6_taps=[3])
+
+
+def test_vgg16_is_found_behind_a_prefix() -> None:
+    tensors = {"features.0.weight": torch.ones(1), "classifier.0.weight": torch.zeros(1)}
+    behind = {f"encoder.{key}": value for key, value in tensors.items()} | {"decoder.weight": torch.ones(1)}
+    assert _without_prefix(behind).keys() == tensors.keys() == _without_prefix(tensors).keys()

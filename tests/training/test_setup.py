@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -148,8 +149,22 @@ def test_splits_and_folds() -> None:
 def test_refusals() -> None:
     with pytest.raises(DataError, match="is empty"):
         cached(Given(), RECIPE)
-    with pytest.raises(SettingError, match="batch_size 1"):
-        check_batch_norm(dataclasses.replace(RECIPE, batch_size=1, model="deeplabv3plus:resnet18"), 5)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "trains"),
+    [("deeplabv3plus", False), ("upernet", False), ("pan", False), ("unet", True), ("fpn", True), ("pspnet", True)],
+)
+def test_a_batch_of_one_is_refused_where_batch_norm_cannot_train_on_it(decoder: str, trains: bool) -> None:
+    recipe = dataclasses.replace(RECIPE, batch_size=1, model=f"{decoder}:resnet10t")
+    recipe = dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, crop=(64, 96)))
+    classifier = build_classifier(recipe.model, 3, 2)
+    with contextlib.nullcontext() if trains else pytest.raises(SettingError, match=r"batch_size 1 .*2 or more"):
+        check_batch_norm(recipe, classifier, (64, 96))
+    with contextlib.nullcontext() if trains else pytest.raises(ValueError, match="more than 1 value"):
+        classifier.train()(torch.zeros(1, 3, 64, 96))  # the thing itself
+    check_batch_norm(dataclasses.replace(recipe, batch_size=2), classifier, (64, 96))
+    check_batch_norm(dataclasses.replace(recipe, freeze_norm=True), classifier, (64, 96))
 
 
 def test_a_start_with_nan_is_refused(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def tiling_for(
     """
     check_scales(scales)
     if tile is None:
-        tile = 512 if torch.device(segmenter.device).type == "cpu" else 1024
+        tile = max(512 if torch.device(segmenter.device).type == "cpu" else 1024, 2 * segmenter.stride)
     if tile < 2 * segmenter.stride:
         raise SettingError(f"tile is {tile} pixels; give {2 * segmenter.stride} or more")
     margin = math.ceil(segmenter.receptive_margin / min(1.0, *scales))

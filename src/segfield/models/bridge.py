@@ -161,7 +161,12 @@ def _split(decoder: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], di
 
     kind = DPTNetwork if decoder == "dpt" else smp.MODEL_ARCHITECTURES_MAPPING[decoder]
     known = inspect.signature(kind.__init__).parameters
-    own = {key: value for key, value in options.items() if key in known or key.startswith(OLD_OPTIONS)}
+    for taken in ("depth", "output_stride", "pretrained"):
+        if taken in options:
+            raise SettingError(
+                f"there is no option '{taken}'; give encoder_{taken} where the decoder takes it, or --weights"
+            )
+    own = {key: value for key, value in options.items() if key in known or key in OLD_OPTIONS}
     return own, {key: value for key, value in options.items() if key not in own}
 
 

@@ -94,7 +94,8 @@ def transplant_vgg16(
         blocks: what holds the thirteen convolutions, in order. Batch norm layers after them are filled where the tensors
             have them (vgg16_bn), and else left as they start. Either way the trunk then computes, in evaluation mode,
             what the classification network does, also where its convolutions have no bias.
-        tensors: by timm's names (`features.0.weight`, `pre_logits.fc1.weight`) or torchvision's (`classifier.0.weight`).
+        tensors: by timm's names (`features.0.weight`, `pre_logits.fc1.weight`) or torchvision's (`classifier.0.weight`), behind
+            any prefix.
         fc6, fc7: the convolutions that become the first two fully connected layers; None leaves them out. Narrower ones take
             every n-th filter, as DeepLab-LargeFOV's 1024 of 4096.
         fc6_taps: which rows and columns of the 7×7 kernel fc6 takes; all by default. LargeFOV's 3×3 takes 0, 3, 6: at
@@ -104,6 +105,7 @@ def transplant_vgg16(
         FileFormatError: if the tensors are not those of a VGG-16 of this width, or have batch norm that the trunk lacks.
     """
     layers = _with_norms(blocks)
+    tensors = _without_prefix(tensors)
     numbers = sorted({int(found[1]) for key in tensors if (found := re.fullmatch(r"features\.(\d+)\.weight", key))})
     numbers = [n for n in numbers if tensors[f"features.{n}.weight"].ndim == 4]
     if len(numbers) != len(layers):
@@ -131,6 +133,15 @@ def transplant_vgg16(
             outgoing, incoming = _step(FC7_SHAPE[0], fc7.out_channels), _step(FC7_SHAPE[1], fc7.in_channels)
             _fill(fc7.weight, kernel[::outgoing, ::incoming], "fc7")
             _fill(fc7.bias, bias[::outgoing], "fc7")
+
+
+def _without_prefix(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Without what stands before every name where VGG-16 is a part of a file: `encoder.features.0.weight`."""
+    first = "features.0.weight"
+    prefixes = sorted({name.removesuffix(first) for name in tensors if name.endswith("." + first)})
+    if first in tensors or len(prefixes) != 1:
+        return tensors
+    return {name.removeprefix(prefixes[0]): value for name, value in tensors.items() if name.startswith(prefixes[0])}
 
 
 def _with_norms(blocks: Sequence[nn.Module]) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:

@@ -113,7 +113,6 @@ class Fit:
         self.recipe = with_crop(recipe, self.measured)
         if self.console is not None and introduce:
             self.console.print(plan_in_words(recipe, self.recipe, self.measured), highlight=False, soft_wrap=True)
-        check_batch_norm(self.recipe, len(self.train))
         self.counters = Counters()
         self._build_networks(resumed)
         self._build_batches()
@@ -123,6 +122,7 @@ class Fit:
         classifier, self.spec, self.scaling = build_network(
             recipe, self.measured, len(self.train.classes), None if resumed else self.console
         )
+        check_batch_norm(recipe, classifier, min(self.measured.sizes))
         self.classifier = classifier.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss: CombinedLoss = build_recipe_loss(recipe, self.measured, self.train)
         self.objective: Objective

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 from collections import Counter
@@ -214,6 +215,8 @@ def build_network(
     without = recipe.weights == "none" or (recipe.weights == "imagenet" and not takes_pretrained(recipe.model))
     source = None if without or recipe.start is not None else recipe.weights
     classifier = build_classifier(spec.name, spec.bands, spec.classes, source, spec.options)
+    if console is not None and classifier.weights_told is not None:
+        console.print(f"weights: {classifier.weights_told}", highlight=False, markup=False, soft_wrap=True)
     if recipe.start is not None:
         scaling = start_from(classifier, recipe.start, console, measured.values)
         if scaling is not None:
@@ -283,10 +286,32 @@ def cached(dataset: Dataset, recipe: Recipe) -> CachedDataset:
     return CachedDataset(dataset, memory_bytes(recipe.cache))
 
 
-def check_batch_norm(recipe: Recipe, samples: int) -> None:
-    """Raises SettingError where batch norm would see single values: one crop a batch on a decoder with global pooling."""
-    if recipe.batch_size == 1 and ":" in recipe.model and samples and not recipe.freeze_norm:
+def check_batch_norm(recipe: Recipe, classifier: Classifier, whole: tuple[int, int]) -> None:
+    """Whether batch norm gets more than one value a channel in training, seen by a run of the network on shapes alone.
+
+    Pooling over the whole image leaves one value an image, as in deeplabv3, pan and upernet.
+
+    Args:
+        recipe: with its crop.
+        classifier: its network.
+        whole: (H, W) of an image where there is no crop.
+
+    Raises:
+        SettingError: if it gets one.
+    """
+    if recipe.batch_size > 1 or recipe.freeze_norm:
+        return
+    height, width = recipe.augment.crop or whole
+    network = copy.deepcopy(classifier).to("meta").train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            network(torch.empty(1, classifier.bands, height, width, device="meta"))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            return
         raise SettingError(
-            f"batch_size 1 leaves batch norm of '{recipe.model}' nothing to average over; give 2 or more, "
-            "or --accumulate with a batch of 2"
-        )
+            f"batch_size 1 leaves batch norm of '{recipe.model}' one value a channel at {height}×{width}; give 2 or more (and "
+            "--accumulate), or another model"
+        ) from error
+    except Exception:  # of a network that does not run on shapes alone nothing is known
+        return

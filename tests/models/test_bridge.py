@@ -130,7 +130,7 @@ SMALL: dict[str, dict[str, object]] = {
     "unetplusplus": {"decoder_channels": NARROW},
     "manet": {"decoder_channels": NARROW, "decoder_pab_channels": 8},
     "linknet": {},
-    "fpn": {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32},
+    "fpn": {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64},
     "pspnet": {"psp_out_channels": 16},
     "deeplabv3": {"decoder_channels": 8},
     "deeplabv3plus": {"decoder_channels": 8},

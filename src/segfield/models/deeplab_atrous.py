@@ -17,7 +17,7 @@ from segfield.models.classifier import Classifier, TrainingOutput, larger, pad_b
 from segfield.models.depthwise import speed_up_depthwise
 from segfield.models.encoders import check_encoder, load_encoder_tensors
 from segfield.models.grid import STRIDE, pad_to_grid, resize_on_grid, to_every_pixel, to_label_grid
-from segfield.models.pyramid import MULTIPLE, PyramidEncoder, resampled
+from segfield.models.pyramid import MULTIPLE, PyramidEncoder, resampled, up
 
 PATCH_SHIFT = 8
 """Pixels that features of stems which cut patches lie further right and down than the grid: timm's ConvNeXt at stride 8 sees
@@ -133,7 +133,7 @@ class ResampledEncoder(nn.Module):
         half = STRIDE // 2
         x = pad_by(x, half, half - 1, half, half - 1)  # to 8(m + 1) pixels, in areas around every eighth
         if self.pyramid.window is None:
-            sides = (-(-length // MULTIPLE) * MULTIPLE for length in x.shape[-2:])
+            sides = (up(length, MULTIPLE) * MULTIPLE for length in x.shape[-2:])
             height, width = (larger(side, self.pyramid.least) for side in sides)
             x = resampled(x, (height, width))
         return [resampled(self.pyramid.maps(x)[-1], (rows, columns))]

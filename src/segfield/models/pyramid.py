@@ -153,7 +153,7 @@ class PyramidEncoder(nn.Module):
         if self.window is not None:
             return self._by_windows(image, self.window, tokens)
         if self.multiple != MULTIPLE:  # patches of 14 pixels: larger by a few percent, so that they are whole
-            height, width = (-(-side // self.multiple) * self.multiple for side in image.shape[-2:])
+            height, width = (up(side, self.multiple) * self.multiple for side in image.shape[-2:])
             image = resampled(image, (height, width))
         return self._run(image, tokens)
 
@@ -179,7 +179,7 @@ class PyramidEncoder(nn.Module):
     def _by_windows(self, image: Tensor, window: tuple[int, int], tokens: bool) -> tuple[list[Tensor], list[Tensor]]:
         """The maps of windows side by side, cut where the image ends; the windows' tokens on average."""
         batch, bands, height, width = image.shape
-        rows, columns = -(-height // window[0]), -(-width // window[1])
+        rows, columns = up(height, window[0]), up(width, window[1])
         x = pad_by(image, 0, columns * window[1] - width, 0, rows * window[0] - height)
         x = x.reshape(batch, bands, rows, window[0], columns, window[1]).permute(0, 2, 4, 1, 3, 5)
         maps, beside = self._run(x.reshape(batch * rows * columns, bands, *window), tokens)
@@ -188,7 +188,7 @@ class PyramidEncoder(nn.Module):
             channels, h, w = each.shape[1:]
             joined = each.reshape(batch, rows, columns, channels, h, w).permute(0, 3, 1, 4, 2, 5)
             joined = joined.reshape(batch, channels, rows * h, columns * w)
-            whole.append(joined[..., : -(-height * h // window[0]), : -(-width * w // window[1])])
+            whole.append(joined[..., : up(height * h, window[0]), : up(width * w, window[1])])
         return whole, [each.reshape(batch, rows * columns, *each.shape[1:]).mean(dim=1) for each in beside]
 
     def _try(self, name: str, bands: int, native: int | Sequence[int]) -> None:
@@ -233,6 +233,11 @@ class PyramidEncoder(nn.Module):
 
     def make_dilated(self, output_stride: int) -> None:
         """Asked for by segmentation-models-pytorch; the output stride is set already."""
+
+
+def up(length: int, step: int) -> int:
+    """⌈length / step⌉, by positive numbers alone: ONNX divides −5 by 2 to −2, Python to −3."""
+    return (length + step - 1) // step
 
 
 def resampled(features: Tensor, size: tuple[int, int]) -> Tensor:

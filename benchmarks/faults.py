@@ -104,8 +104,8 @@ FAULTS = (
           "seed = item_seed(self.stream.seed, position)", "seed = item_seed(self.stream.seed, index)"),
     Fault("loop: with keep last, a worse segmenter is not saved", "training/loop.py",
           'if best or self.recipe.keep == "last":', "if best:"),
-    Fault("loop: the time budget begins anew when a run goes on", "training/loop.py",
-          "self.started = time.monotonic() - counters.seconds", "self.started = time.monotonic()"),
+    Fault("resume: the optimiser's state not laid out like its parameters", "training/resume.py",
+          "_lay_out_like_parameters(optimiser)\n", "pass\n"),
     # commands
     Fault("evaluate: the scales asked for are dropped", "commands/evaluate.py",
           "scales=tuple(scales or (1.0,)),", "scales=(1.0,),"),

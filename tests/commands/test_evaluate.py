@@ -103,3 +103,17 @@ def test_a_data_set_of_another_depth_is_mapped_for_classifier_and_refiner_alike(
     assert evaluation.scores.mean_iou == 1
     told = " ".join(capsys.readouterr().out.split())
     assert told.count("note: ") == 1 and says("note: 2 images: uint16 … uint8", told)
+
+
+def test_scales_and_flips_reach_the_network(data, tmp_path, monkeypatch):
+    met = set()
+
+    def network(tiles):
+        met.add((tuple(tiles.shape[2:]), bool(tiles[0, 0, 0, 0] > tiles[0, 0, 0, -1])))  # size; bright side first
+        return pixelwise(tiles)
+
+    fake = FakeSegmenter(network)
+    fake.facts = {}
+    monkeypatch.setattr(Segmenter, "load", lambda path, device: fake)
+    evaluate("s", data, split="all", out=str(tmp_path / "o"), scales=[1.0, 0.5], flips="horizontal", worst=0)
+    assert met == {((24, 30), False), ((24, 30), True), ((12, 15), False), ((12, 15), True)}

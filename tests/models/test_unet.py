@@ -55,6 +55,21 @@ def test_the_interior_of_the_valid_form_does_not_depend_on_padding() -> None:
     assert not torch.equal(whole[..., 92:192, 92:192], valid)
 
 
+def test_with_symmetric_kernels_the_valid_form_turns_with_its_image() -> None:
+    """Skips are cropped evenly: cut at another place than the centre, one side would be joined to the other's neighbours."""
+    network = UNet(bands=1, classes=2, width=2).double().eval()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+                weight = module.weight.abs()  # with an image above 0, no ReLU is ever silent
+                weight = weight + weight.flip(-1)
+                module.weight.copy_((weight + weight.flip(-2)) / 4)
+        image = torch.rand(1, 1, 188, 204, dtype=torch.float64)
+        logits = network.valid_logits(image)
+        torch.testing.assert_close(network.valid_logits(image.flip(-1, -2)), logits.flip(-1, -2))
+        assert logits.std() > 1e-6 * logits.mean()
+
+
 def test_weights_start_at_he_normal() -> None:
     network = UNet(bands=1, classes=2)
     conv = network.down[2][2]  # 256 → 256, 3×3

@@ -13,6 +13,7 @@ from segfield.training.schedules import SCHEDULES, rate_factor
 STEPS = 90
 
 
+@pytest.mark.parametrize("warmup", [0, 10])
 @pytest.mark.parametrize(
     ("name", "make"),
     [
@@ -21,11 +22,12 @@ STEPS = 90
         ("step", lambda o: StepLR(o, STEPS // 3, gamma=0.1)),
     ],
 )
-def test_equal_to_torchs_schedulers(name: str, make: object) -> None:
+def test_equal_to_torchs_schedulers_begun_where_the_warm_up_ends(name: str, make: object, warmup: int) -> None:
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler = make(optimiser)  # type: ignore[operator]
+    whole = warmup + STEPS
     for step in range(STEPS):
-        factor = rate_factor(name, step / STEPS, step_every=1 / 3)
+        factor = rate_factor(name, (warmup + step) / whole, warmup=warmup / whole, step_every=1 / 3)
         assert factor == pytest.approx(scheduler.get_last_lr()[0], abs=1e-9), step
         optimiser.step()
         scheduler.step()

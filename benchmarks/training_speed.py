@@ -32,11 +32,18 @@ def main() -> None:
     )
     parser.add_argument("--data", help="(inner) the folder of images and masks")
     parser.add_argument("--steps", type=int, default=12, help="(inner) steps that are timed")
+    parser.add_argument("--beside", type=int, help="alone and beside so many busy processes: training_beside.py")
+    parser.add_argument("--lower", action="store_true", help="these at lower priority")
     parser.add_argument("--crop", type=int, nargs=2, default=[320, 416], help="(inner) crop, pixels")
     options = parser.parse_args()
     if options.turn:
         turn = {"segfield": ours, "plain": plain, "plain32": plain32}[options.turn]
         print(json.dumps(turn(Path(options.data), options.steps, tuple(options.crop))))
+        return
+    if options.beside:
+        import training_beside
+
+        training_beside.measure(options.beside, options.lower, options.quick)
         return
     from record import record
 
@@ -92,6 +99,9 @@ def run_turn(name: str, data: Path, steps: int, crop: tuple[int, int]) -> float:
 
 def ours(data: Path, steps: int, crop: tuple[int, int]) -> float:
     """segfield's own loop, through `Fit`, as `segfield train` runs it."""
+    from segfield.openmp import let_waiting_threads_sleep
+
+    let_waiting_threads_sleep()
     from segfield.data.augmentation import AugmentationConfig
     from segfield.training.loop import Fit
     from segfield.training.recipe import Recipe

@@ -61,7 +61,7 @@ def test_too_small_ones_are_never_lent() -> None:
 
 
 def test_spares_are_bounded_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffers, "_KEPT_BYTES", 4 * 100_000)
+    monkeypatch.setattr(buffers, "KEPT_BYTES", 4 * 100_000)
     lent = [borrow(40_000) for _ in range(3)]
     for buffer in lent:
         give_back(buffer)
@@ -71,7 +71,7 @@ def test_spares_are_bounded_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_bound_counts_memory_that_is_kept_though_less_of_it_was_lent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffers, "_KEPT_BYTES", 4 * 100_000)
+    monkeypatch.setattr(buffers, "KEPT_BYTES", 4 * 100_000)
     for size in (45_000, 31_000):  # the second time parts of the first arrays
         for buffer in [borrow(size), borrow(size)]:
             give_back(buffer)
@@ -81,7 +81,7 @@ def test_the_bound_counts_memory_that_is_kept_though_less_of_it_was_lent(monkeyp
 
 
 def test_the_bound_is_the_one_that_is_told() -> None:
-    assert f"up to {buffers._KEPT_BYTES >> 20} MiB in all" in (give_back.__doc__ or "")
+    assert f"up to {buffers.KEPT_BYTES >> 20} MiB in all" in (give_back.__doc__ or "")
 
 
 def test_nothing_is_kept_of_empty_arrays() -> None:

@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
+from segfield.crf.dense_crf import DenseCRF
+from segfield.crf.memory import crf_bytes
 from segfield.data.images import write_png
 from segfield.errors import SegfieldError, SettingError
 from segfield.inference import batch as module
@@ -80,3 +82,22 @@ def test_stopped_by_hand(tmp_path, images):
     with pytest.raises(SegfieldError, match=r"Ctrl-C.*2 of 3 images"):
         prediction(tmp_path, network, quiet=True).run(images)
     assert [file.stem for file in prediction(tmp_path, quiet=True).run(images)] == ["0", "1", "2"]
+
+
+def test_memory_of_the_crf_is_announced_by_the_image(tmp_path, images, capsys):
+    """Noise has sixty times the lattice points of a plain image of its size."""
+    told = []
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    for name, pixels in (("plain", np.full((300, 300, 3), 90, np.uint8)), ("noise", noise)):
+        file = tmp_path / "in" / f"{name}.png"
+        write_png(file, pixels)
+        folder = ResultsFolder(tmp_path / name, ("ids",))
+        crf = DenseCRF(iterations=1)
+        BatchPrediction(FakeSegmenter(pixelwise, refiner=crf), folder, OPTIONS).run([Input(file, name)])
+        said = capsys.readouterr().err
+        assert "and its refinement" in said
+        number, unit = said.split("about ")[1].split()[:2]
+        told.append(float(number) * {"MiB": 2**20, "GiB": 2**30}[unit])
+        expected = crf_bytes(crf, pixels.transpose(2, 0, 1), 3) + 300 * 300 * (1 + 2 * 3 + 4 * 3)
+        assert told[-1] == pytest.approx(expected, rel=0.02)
+    assert told[1] > 3 * told[0]

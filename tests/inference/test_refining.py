@@ -9,12 +9,13 @@ import pytest
 
 from segfield.crf.dense_crf import DenseCRF
 from segfield.crf.edge_aware import GuidedFilter
+from segfield.crf.memory import crf_bytes
 from segfield.data.dataset import Sample
 from segfield.data.value_range import ValueRange
 from segfield.errors import DataError, SettingError
 from segfield.evaluation.evaluator import Evaluator
 from segfield.inference.image import plan_for, predict_image
-from segfield.inference.memory import NetworkBytes, peak_bytes
+from segfield.inference.memory import NetworkBytes, peak_bytes, refinement_bytes
 from segfield.inference.refining import refine_segmentation
 from segfield.inference.scoring import evaluate_segmenter
 from segfield.segmentation import Segmentation, normalised_entropy
@@ -98,10 +99,20 @@ def test_a_segmentation_without_probabilities_cannot_be_refined():
 def test_memory_counts_what_a_refiner_holds():
     plan = plan_for(FakeSegmenter(pixelwise), 1000, 1500, 512)
     network = NetworkBytes(100.0)
-    without, refining = (peak_bytes(plan, 21, network, refining=on) for on in (False, True))
+    without, refining = (peak_bytes(plan, 21, network, refining=taken) for taken in (0, 12345))
     assert refining.result - without.result == 2 * 21 * 1000 * 1500
-    assert without.refining == 0 and refining.refining >= 2 * 4 * 21 * 1000 * 1500
+    assert without.refining == 0 and refining.refining == 12345
     assert refining.total == refining.result + max(refining.on_device, refining.refining)
+
+
+def test_each_refiner_is_announced():
+    image = np.random.default_rng(0).integers(0, 256, (3, 60, 80), dtype=np.uint8)
+    crf, given = DenseCRF(), 4 * 5 * 60 * 80
+    assert refinement_bytes(None, image, 5) == 0
+    assert refinement_bytes(crf, image, 5) == given + crf_bytes(crf, image, 5)
+    assert refinement_bytes(GuidedFilter(), image, 5) > 2 * given
+    assert refinement_bytes(GuidedFilter(), image, 5, "cuda") == refinement_bytes(GuidedFilter(), image, 5)
+    assert refinement_bytes(crf, image, 5, "cuda") > 2 * given
 
 
 class Labelled:

@@ -8,7 +8,7 @@ import numpy as np
 
 from segfield.classes import Array
 
-_KEPT_BYTES = 1 << 29
+KEPT_BYTES = 1 << 29
 _LINE = 64  # bytes
 _lock = threading.Lock()
 _spare: list[Array] = []
@@ -36,7 +36,7 @@ def give_back(buffer: Array) -> None:
         return
     with _lock:
         _spare.append(_floats_of(buffer.base))  # the whole of it, of which a part may have been lent
-        while sum(kept.nbytes for kept in _spare) > _KEPT_BYTES:
+        while sum(kept.nbytes for kept in _spare) > KEPT_BYTES:
             _spare.pop(0)
 
 

@@ -14,7 +14,7 @@ from segfield.crf.filters.lattice import blur_axes, lattice_factor, slice_bands,
 from segfield.crf.filters.lattice_structure import Lattice
 from segfield.crf.image_terms import Appearance, Position, Scratch
 
-_HALVED_FROM = 2.5  # pixels: narrower kernels keep the full resolution
+HALVED_FROM = 2.5  # pixels: narrower kernels keep the full resolution
 NOTHING = np.empty(0, np.float32)
 
 
@@ -60,7 +60,7 @@ def appearance_kernel(lattice: Lattice, normalization: Normalization) -> Appeara
 def position_kernel(shape: tuple[int, int], sxy: float | Sequence[float], normalization: Normalization) -> Position:
     """The Gaussian's taps and normalisation; its row sums are a product of a number for each line and each column."""
     sx, sy = (float(sigma) for sigma in np.broadcast_to(np.asarray(sxy, np.float64), (2,)))
-    halved = min(sx, sy) >= _HALVED_FROM
+    halved = min(sx, sy) >= HALVED_FROM
     taps_x, taps_y = taps(sx, halved), taps(sy, halved)
     sums = np.outer(axis_sums(shape[0], taps_y, halved), axis_sums(shape[1], taps_x, halved)).reshape(-1)
     before, after = normalising(sums.astype(np.float32), len(sums), normalization)

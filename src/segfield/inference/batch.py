@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from segfield.classes import Array
-from segfield.crf.refiner import chosen_refiner
+from segfield.crf.refiner import Refiner, chosen_refiner, works_on
 from segfield.data.images import fit_bands, read_image
 from segfield.data.value_matching import RangeWarning
 from segfield.data.video import is_video
@@ -30,7 +30,7 @@ from segfield.errors import DataError, SegfieldError
 from segfield.inference.clips import ClipSettings, predict_clip
 from segfield.inference.image import plan_for, predict_image
 from segfield.inference.inputs import Input
-from segfield.inference.memory import NetworkBytes, available_bytes, in_words, peak_bytes
+from segfield.inference.memory import NetworkBytes, available_bytes, in_words, peak_bytes, refinement_bytes
 from segfield.inference.range_notes import counted_range_notes
 from segfield.inference.results import ResultsFolder
 from segfield.inference.tiles import TiledSegmenter
@@ -125,7 +125,7 @@ class BatchPrediction:
         pixels = read_image(image.file)
         own = self.segmenter.in_own_units(pixels, str(image.file))
         fit_bands(own, self.segmenter.bands, str(image.file))  # what does not fit is told with the file's name
-        self._tell_memory(image, pixels, console)
+        self._tell_memory(image, own, console)
         before = progress.tasks[task].completed
 
         def on_lines(finished: int, lines: int) -> None:
@@ -148,10 +148,11 @@ class BatchPrediction:
         options = self.options
         height, width = pixels.shape[1:]
         plan = plan_for(self.segmenter, height, width, options["tile"], options["overlap"], options["scales"])
+        refiner, classes = self._refiner(), len(self.segmenter.classes)
         peak = peak_bytes(
-            plan, len(self.segmenter.classes), self._network, bands=self.segmenter.bands,
+            plan, classes, self._network, bands=self.segmenter.bands,
             keep_probabilities="probabilities" in self.results.kinds, keep_entropy="entropy" in self.results.kinds,
-            refining=chosen_refiner(options.get("refine", "auto"), self.segmenter.refiner) is not None,
+            refining=refinement_bytes(refiner, pixels, classes, device),
             saving=self.results.kinds, scales=options["scales"],
         )  # fmt: skip
         if peak.total <= self._told * _TOLD_AGAIN:
@@ -161,6 +162,8 @@ class BatchPrediction:
         tiles = f"{len(plan)} tiles of up to {plan.tile_height}×{plan.tile_width}" if len(plan) > 1 else "whole"
         free = available_bytes(device)
         need = peak.total if device.type == "cpu" else peak.on_device
+        if refiner is not None and works_on(refiner, device):  # the probabilities lie there, too
+            need = max(need, 2 * classes * height * width + peak.refining)
         mend = "--refine off" if peak.refining > peak.on_device else "a smaller --tile"
         tight = f"; only {in_words(free)} are free: if it fails, give {mend}" if free and need > free else ""
         console.print(
@@ -169,6 +172,9 @@ class BatchPrediction:
             markup=False,
             soft_wrap=True,
         )
+
+    def _refiner(self) -> Refiner | None:
+        return chosen_refiner(self.options.get("refine", "auto"), self.segmenter.refiner, self.segmenter.values)
 
     def _how_to_go_on(self, images: Sequence[Input]) -> str:
         complete = sum(self.results.is_complete(image) for image in images)

@@ -11,14 +11,18 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from segfield.classes import Array
+from segfield.crf.dense_crf import DenseCRF
 from segfield.crf.large_image import WHOLE_PIXELS, WHOLE_VALUES
+from segfield.crf.memory import crf_bytes
+from segfield.crf.refiner import Refiner, works_on
 from segfield.inference.augmented import WindowLogits
 from segfield.inference.tiles import LINES_AT_ONCE, TilePlan
 from segfield.machine import memory
 
-# Bytes a pixel and class, and a pixel, that a dense CRF takes for as much of an image as it refines at once: photographs
-# take less, an image of pure noise, whose every pixel has lattice points of its own, more.
-_CRF_CLASS, _CRF_PIXEL = 32, 400
+# Bytes a pixel and class, and a pixel: of refiners that do not tell, and of a dense CRF's lattice in tensors, on a GPU.
+_REFINER_CLASS, _REFINER_PIXEL = 32, 100
+_TENSORS_CLASS, _TENSORS_PIXEL = 28, 400
 _PROBE = 128  # pixels a side: large enough that padding to the stride does not count, small enough to cost nothing
 
 
@@ -58,7 +62,7 @@ def peak_bytes(
     bands: int = 3,
     keep_probabilities: bool = False,
     keep_entropy: bool = False,
-    refining: bool = False,
+    refining: int = 0,
     saving: Collection[str] = (),
     scales: Sequence[float] = (1.0,),
     batch: int = 1,
@@ -72,7 +76,8 @@ def peak_bytes(
         bands: C.
         keep_probabilities: float16 (K, H, W) is kept.
         keep_entropy: float32 (H, W) is kept.
-        refining: a refiner works on the float16 (K, H, W) of the whole image, which is held for it.
+        refining: from `refinement_bytes(...)` where a refiner works on the float16 (K, H, W) of the whole image, which is
+            held for it; 0 without one.
         saving: kinds that will be saved; an overlay needs four pictures (the view, the drawing, and the encoder's two).
         scales: of test-time augmentation.
         batch: tiles at once.
@@ -86,9 +91,28 @@ def peak_bytes(
     lines = min(LINES_AT_ONCE, plan.tile_height) * plan.width * (8 + (classes * 12 if keep_entropy else 0))
     result = pixels * ((1 if classes <= 255 else 4) + 4 * keep_entropy + 2 * classes * (keep_probabilities or refining))
     pictures = pixels * 13 if "overlay" in saving else 0
-    at_once = min(pixels, WHOLE_PIXELS, WHOLE_VALUES // classes)
-    refinement = pixels * classes * 8 + at_once * (classes * _CRF_CLASS + _CRF_PIXEL) if refining else 0
-    return Peak(held + int(max(in_tile + averaging + network.fixed, lines)), result, pictures, refinement)
+    return Peak(held + int(max(in_tile + averaging + network.fixed, lines)), result, pictures, refining)
+
+
+def refinement_bytes(refiner: Refiner | None, image: Array, classes: int, device: torch.device | str = "cpu") -> int:
+    """What a refiner takes of the memory where it works, beside the float16 probabilities (K, H, W) it begins with.
+
+    Args:
+        refiner: the dense CRF tells by the image; of others it is a rule of thumb. None: 0.
+        image: (C, H, W) as the refiner will be given it.
+        classes: K.
+        device: where the network computes.
+    """
+    if refiner is None:
+        return 0
+    pixels = image.shape[1] * image.shape[2]
+    given = 4 * classes * pixels  # as float32
+    if not isinstance(refiner, DenseCRF):
+        return given + pixels * (classes * _REFINER_CLASS + _REFINER_PIXEL)
+    if works_on(refiner, torch.device(device)):
+        at_once = min(pixels, WHOLE_PIXELS, WHOLE_VALUES // classes)
+        return 2 * given + at_once * (classes * _TENSORS_CLASS + _TENSORS_PIXEL)
+    return given + crf_bytes(refiner, image, classes)
 
 
 def network_bytes(

@@ -14,7 +14,7 @@ from segfield.crf.threads import together, usable_threads
 from segfield.errors import DataError
 
 _PIXELS_A_THREAD = 8192
-_FEW = 0.25  # vertices a pixel
+FEW_VERTICES = 0.25  # vertices a pixel
 
 
 class LatticeFilter:
@@ -72,7 +72,7 @@ def lattice_of(planes: Array, pixels: int, boundaries: list[int], fine: bool) ->
     plain = build_lattice(planes, pixels, boundaries)
     if not fine:
         return plain
-    if plain.vertices < _FEW * pixels:
+    if plain.vertices < FEW_VERTICES * pixels:
         return build_lattice(planes, pixels, boundaries, rounds=3, dilations=2)
     return build_lattice(planes, pixels, boundaries, rounds=2, dilations=1)
 

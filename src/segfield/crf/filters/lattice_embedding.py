@@ -79,7 +79,7 @@ def simplices(planes: Array, first: int, scale: Array, rounded: Array, offset: A
 
 
 @compiled
-def _corners_of(
+def corners_of(
     lane: int,
     rounded: Array,
     offset: Array,
@@ -150,7 +150,7 @@ def embed(
             simplices(planes, eight, scale, rounded, offset, rank)
             for lane in range(min(_EIGHT, last - eight)):
                 pixel = eight + lane
-                _corners_of(
+                corners_of(
                     lane, rounded, offset, rank, multipliers, inverse, block_keys, weights,
                     (pixel - first) * corners, pixel * corners,
                 )  # fmt: skip

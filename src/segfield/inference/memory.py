@@ -89,7 +89,9 @@ def peak_bytes(
     in_tile = tile_pixels * (bands * 4 + max(network.per_pixel, classes * 8) * largest)
     averaging = tile_pixels * classes * 4 if len(scales) > 1 or scales[0] != 1.0 else 0
     lines = min(LINES_AT_ONCE, plan.tile_height) * plan.width * (8 + (classes * 12 if keep_entropy else 0))
-    result = pixels * ((1 if classes <= 255 else 4) + 4 * keep_entropy + 2 * classes * (keep_probabilities or refining))
+    result = pixels * (
+        (1 if classes <= 255 else 4) + 4 * keep_entropy + 2 * classes * (keep_probabilities or refining > 0)
+    )
     pictures = pixels * 13 if "overlay" in saving else 0
     return Peak(held + int(max(in_tile + averaging + network.fixed, lines)), result, pictures, refining)
 

@@ -107,7 +107,7 @@ def refinement_bytes(refiner: Refiner | None, image: Array, classes: int, device
     """
     if refiner is None:
         return 0
-    pixels = image.shape[1] * image.shape[2]
+    pixels = int(image.shape[1]) * int(image.shape[2])
     given = 4 * classes * pixels  # as float32
     if not isinstance(refiner, DenseCRF):
         return given + pixels * (classes * _REFINER_CLASS + _REFINER_PIXEL)

@@ -15,7 +15,6 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 demo: install
-	rm -rf demo
 	$(BIN)/segfield demo --out demo
 
 # Two workers share the tests out; who is done first takes over from the other. A worker that dies ends the run and is

@@ -27,3 +27,11 @@ def test_too_few_scenes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"count is 9.*10 or more"):
         demo(str(tmp_path / "demo"), count=9)
     assert not (tmp_path / "demo").exists()
+
+
+def test_a_picture_that_no_demo_drew_stays(tmp_path: Path) -> None:
+    mine = tmp_path / "demo.png"
+    mine.write_bytes(b"mine")
+    with pytest.raises(SettingError, match=r"demo\.png"):
+        demo(str(tmp_path), count=10)
+    assert mine.read_bytes() == b"mine" and list(tmp_path.iterdir()) == [mine]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from segfield.classes import Array, ClassTable
+    from segfield.data.dataset import Sample
     from segfield.segmenter import Segmenter
+    from segfield.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -37,33 +39,56 @@ def demo(out: str = "demo", *, steps: int = 1400, count: int = 120, size: str = 
     Raises:
         SettingError: if a setting is out of range.
     """
-    import numpy as np
     from rich.console import Console
 
     from segfield.commands.evaluate import evaluate
     from segfield.commands.train import train
     from segfield.commands.tune import tune
-    from segfield.data.augmentation import AugmentationConfig
     from segfield.data.formats import open_dataset
     from segfield.data.images import write_png
-    from segfield.drawing import with_legend, with_titles
+    from segfield.data.output_plan import Output, OutputFolder
     from segfield.errors import SettingError
     from segfield.segmenter import Segmenter
-    from segfield.training.recipe import Recipe
 
     if count < 10:
         raise SettingError(f"count is {count} scenes; give 10 or more, so that each split has some")
     console = Console()
     folder = Path(out)
+    picture = folder / "demo.png"
+    place = OutputFolder(folder, "demo")
+    place.check([Output(picture)])
     data = f"scenes:count={count},size={size},seed={seed}"
     console.print(f"[bold]1 of 5[/] a data set: {data}")
     dataset = open_dataset(data)
-    recipe = Recipe(
+    console.print(f"[bold]2 of 5[/] train a small U-Net for {steps} steps (segfield train)")
+    run = train(_recipe(data, str(folder / "run"), steps, seed))
+    console.print("[bold]3 of 5[/] find a dense CRF that cleans its edges, on unseen scenes (segfield tune)")
+    tune(str(run.segmenter), data, out=str(folder / "tuning"), limit=12, folds=3, rounds=0, overwrite=True)
+    console.print("[bold]4 of 5[/] score it on scenes it never saw (segfield evaluate)")
+    evaluation = evaluate(str(run.segmenter), data, split="test", out=str(folder / "test"), overwrite=True)
+    console.print("[bold]5 of 5[/] predict, and draw what was found (segfield predict is for files)")
+    segmenter = Segmenter.load(run.segmenter)
+    test = dataset.split("test")
+    with place.writing():
+        write_png(picture, _sheet(segmenter, [test[i] for i in range(min(4, len(test)))]))
+    console.print(
+        f"test mIoU {100 * evaluation.scores.mean_iou:.1f}. Look at {picture} and open {folder / 'test' / 'report.html'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return Demo(run.segmenter, folder / "test" / "report.html", picture, evaluation.scores.mean_iou)
+
+
+def _recipe(data: str, out: str, steps: int, seed: int) -> Recipe:
+    """A U-Net that scores every fourth pixel: many more steps in the time, and edges that are left to the CRF."""
+    from segfield.data.augmentation import AugmentationConfig
+    from segfield.training.recipe import Recipe
+
+    return Recipe(
         data=data,
-        out=str(folder / "run"),
+        out=out,
         model="unet_padded",
         weights="none",
-        # scores at every fourth pixel: many more steps in the time, and edges that are left to the CRF
         options={"width": 32, "levels": 4, "scores_stride": 4},
         steps=steps,
         batch_size=4,
@@ -78,34 +103,23 @@ def demo(out: str = "demo", *, steps: int = 1400, count: int = 120, size: str = 
         device="cpu",
         seed=seed,
     )
-    console.print(f"[bold]2 of 5[/] train a small U-Net for {steps} steps (segfield train)")
-    run = train(recipe)
-    console.print("[bold]3 of 5[/] find a dense CRF that cleans its edges, on unseen scenes (segfield tune)")
-    tune(str(run.segmenter), data, out=str(folder / "tuning"), limit=12, folds=3, rounds=0, overwrite=True)
-    console.print("[bold]4 of 5[/] score it on scenes it never saw (segfield evaluate)")
-    evaluation = evaluate(str(run.segmenter), data, split="test", out=str(folder / "test"), overwrite=True)
-    console.print("[bold]5 of 5[/] predict, and draw what was found (segfield predict is for files)")
-    segmenter = Segmenter.load(run.segmenter)
-    test = dataset.split("test")
-    picture = folder / "demo.png"
+
+
+def _sheet(segmenter: Segmenter, samples: Sequence[Sample]) -> Array:
+    """Image, truth, what the network says, what the CRF makes of it, and errors, with titles and legend: (h, w, 3) uint8."""
+    import numpy as np
+
+    from segfield.drawing import with_legend, with_titles
+
     ways: tuple[Literal["off", "auto"], ...] = ("off", "auto") if segmenter.refiner else ("off",)
     rows = [
         (sample.image, sample.labels, *(segmenter(sample.image, refine=refine).labels for refine in ways))
-        for sample in (test[i] for i in range(min(4, len(test))))
+        for sample in samples
         if sample.labels is not None
     ]
-    sheet = with_titles(contact_sheet(segmenter.classes, rows), ("image", "truth", *_titles(segmenter), "errors"))
-    write_png(picture, with_legend(sheet, np.stack([row[1] for row in rows]), segmenter.classes))
-    console.print(
-        f"test mIoU {100 * evaluation.scores.mean_iou:.1f}. Look at {picture} and open {folder / 'test' / 'report.html'}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return Demo(run.segmenter, folder / "test" / "report.html", picture, evaluation.scores.mean_iou)
-
-
-def _titles(segmenter: Segmenter) -> tuple[str, ...]:
-    return ("network", "network + CRF") if segmenter.refiner else ("network",)
+    titles = ("image", "truth", *("network", "network + CRF")[: len(ways)], "errors")
+    sheet = with_titles(contact_sheet(segmenter.classes, rows), titles)
+    return with_legend(sheet, np.stack([row[1] for row in rows]), segmenter.classes)
 
 
 def contact_sheet(classes: ClassTable, rows: Sequence[tuple[Array, ...]]) -> Array:

@@ -18,6 +18,8 @@ from segfield.data.dataset import Sample
 from segfield.data.files import write_atomically
 from segfield.data.output_plan import OutputFolder
 from segfield.data.scenes import write_scenes
+from segfield.data.value_matching import RangeWarning
+from segfield.data.value_range import ValueRange
 from segfield.errors import DataError, SettingError
 from tests.inference.networks import FakeSegmenter, pixelwise
 from tests.test_exported import segmenter
@@ -149,10 +151,20 @@ def test_images_for_the_ranges_must_be_there_and_fit(trained: str, tmp_path: Pat
 def test_of_large_images_the_middle_is_looked_at() -> None:
     image = np.zeros((1, 1030, 20), np.uint8)
     image[0, 3] = 7
-    of_three_bands = FakeSegmenter(pixelwise)
-    window = verb._window(Sample("a", image), of_three_bands)
+    coloured = FakeSegmenter(pixelwise, values=ValueRange("uint8", 255.0))
+    window = verb._window(Sample("a", image), coloured)
     assert window.shape == (3, 1024, 20) and window.dtype == np.float32 and (window[:, 0] == 7).all(), (
         "grey serves as RGB"
     )
     with pytest.raises(DataError, match="the segmenter wants 3"):
-        verb._window(Sample("a", np.zeros((2, 5, 5), np.uint8)), of_three_bands)
+        verb._window(Sample("a", np.zeros((2, 5, 5), np.uint8)), coloured)
+
+
+def test_the_ranges_are_found_on_the_numbers_trained_on() -> None:
+    """What calibration is given is what prediction gives the network: floats of 0..1 as the bytes they were."""
+    image = np.arange(48, dtype=np.uint8).reshape(3, 4, 4) * 5
+    with pytest.warns(RangeWarning):
+        window = verb._window(
+            Sample("a", image / np.float32(255)), FakeSegmenter(pixelwise, values=ValueRange("uint8", 255.0))
+        )
+    np.testing.assert_array_equal(window, image.astype(np.float32))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from segfield.errors import FileFormatError
-from segfield.training.resume import load_state, save_state
+from segfield.training.resume import Extras, load_state, save_state
 
 
 def _stepped(
@@ -29,11 +29,14 @@ def _stepped(
 def test_the_next_step_is_the_same_after_a_round_trip(tmp_path: Path, kind: type, settings: dict[str, float]) -> None:
     network, optimiser = _stepped(kind, 0, **settings)
     path = tmp_path / "resume.safetensors"
-    save_state(path, {"classifier": network}, {"classifier": optimiser}, {"a": torch.ones(2)}, {"step": 3, "best": 0.5})
+    average = {key: value + 1 for key, value in network.state_dict().items()}
+    extras = Extras({"step": 3, "best": 0.5}, average, torch.tensor([0.5, 0.25]), {"scale": 1024.0})
+    save_state(path, {"classifier": network}, {"classifier": optimiser}, extras)
     other, other_optimiser = _stepped(kind, 1, **settings)
-    counters, average = load_state(path, {"classifier": other}, {"classifier": other_optimiser})
-    assert counters == {"step": 3, "best": 0.5}
-    assert torch.equal(average["a"], torch.ones(2))
+    found = load_state(path, {"classifier": other}, {"classifier": other_optimiser})
+    assert (found.counters, found.scaler) == (extras.counters, extras.scaler)
+    assert found.losses is not None and torch.equal(found.losses, torch.tensor([0.5, 0.25]))
+    assert all(torch.equal(found.average[key], value) for key, value in average.items())
     x = torch.randn(2, 2, 5, 5)
     for net, opt in ((network, optimiser), (other, other_optimiser)):
         net(x).square().sum().backward()
@@ -45,7 +48,7 @@ def test_the_next_step_is_the_same_after_a_round_trip(tmp_path: Path, kind: type
 def test_damaged_and_foreign_states_are_refused(tmp_path: Path) -> None:
     network, optimiser = _stepped(torch.optim.AdamW, 0)
     path = tmp_path / "resume.safetensors"
-    save_state(path, {"classifier": network}, {"classifier": optimiser}, {}, {})
+    save_state(path, {"classifier": network}, {"classifier": optimiser}, Extras({"step": 3}))
     with pytest.raises(FileFormatError, match="another network"):
         load_state(path, {"classifier": nn.Conv2d(1, 1, 1)}, {})
     path.write_bytes(path.read_bytes()[:200])

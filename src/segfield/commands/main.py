@@ -13,6 +13,7 @@ from typing import Any
 
 from segfield.errors import SegfieldError, did_you_mean
 from segfield.openmp import let_waiting_threads_sleep
+from segfield.training.interrupt import CommandSignals
 
 # verb → (module, what it does, an example). The function has the verb's name.
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -59,36 +60,49 @@ VERBS: dict[str, tuple[str, str, str]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns the exit status: 0 done, 1 the verdict is no, 2 something given cannot be used."""
+    """Run one verb. Returns the exit status: 0 done, 1 the verdict is no, 2 something given cannot be used, or it was stopped.
+
+    Args:
+        argv: the words after `segfield`; None takes the process's own, and that the process ends with the command.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        with _plain_warnings():
-            return _run(words)
-    except SegfieldError as error:
+    with CommandSignals(is_process=argv is None) as signals:
+        try:
+            with _plain_warnings():
+                signals.status = _run(words)
+        except BaseException as error:
+            signals.hear_no_more()
+            signals.status = _told(error)
+        return signals.status
+
+
+def _told(error: BaseException) -> int:
+    """What ended a verb, in a sentence on stderr where it can be told in one. Returns the exit status; raises all else."""
+    if isinstance(error, SegfieldError):
         print(f"segfield: {error}", file=sys.stderr)
         return error.exit_status
-    except KeyboardInterrupt:
+    if isinstance(error, KeyboardInterrupt):
         print("segfield: stopped; what was finished is kept", file=sys.stderr)
         return 2
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
+    if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         print(
             f"segfield: {error.strerror or error}{where}; check the path, its permissions and free space",
             file=sys.stderr,
         )
         return 2
-    except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or re.search(r"out of memory|can't allocate memory", str(error))):
-            raise
+    out_of_memory = re.search(r"out of memory|can't allocate memory", str(error))
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and out_of_memory):
         print(
             "segfield: there is not enough memory for this; give a smaller --batch_size, --augment.crop or --tile, or "
             "leave it to a machine with more",
             file=sys.stderr,
         )
         return 2
+    raise error
 
 
 @contextlib.contextmanager

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from segfield.evaluation.evaluator import Evaluation
 
 
+_SWITCHED_OFF = "refiner that was switched off"
+"""Among the facts of a segmenter: the CRF it lost."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run: its folder, the segmenter file and the scores on the validation split."""
@@ -35,8 +39,17 @@ def train(recipe: Recipe) -> Run:
     Raises:
         SegfieldError: for data or settings that cannot be used; one sentence with the mend.
     """
+    from segfield.training.processes import is_first_process
+    from segfield.training.run_lock import alone_in
+
+    with alone_in(Path(recipe.out), is_first_process()):
+        return _train(recipe)
+
+
+def _train(recipe: Recipe) -> Run:
     from rich.console import Console
 
+    from segfield.crf.refiner import build_refiner
     from segfield.inference.scoring import evaluate_segmenter, report_facts
     from segfield.segmenter import Segmenter
     from segfield.training.stages import fit_in_stages
@@ -53,6 +66,8 @@ def train(recipe: Recipe) -> Run:
         )
         return run
     segmenter = Segmenter.load(folder.segmenter, device=recipe.device)
+    if _SWITCHED_OFF in segmenter.facts:  # by a start that was killed before its scores were written: judged once more
+        segmenter.refiner = build_refiner(segmenter.facts.pop(_SWITCHED_OFF))
     from segfield.evaluation.evaluator import Evaluator
     from segfield.evaluation.refinement import Refinement
     from segfield.evaluation.report import write_report
@@ -65,7 +80,7 @@ def train(recipe: Recipe) -> Run:
         console.print(refinement.sentence(), highlight=False, soft_wrap=True)
         switched_off = not (refinement.helps or recipe.crf_keep)
         if switched_off:
-            segmenter.facts["refiner that was switched off"] = segmenter.refiner.as_dict()
+            segmenter.facts[_SWITCHED_OFF] = segmenter.refiner.as_dict()
             segmenter.refiner = None
             segmenter.save(folder.segmenter)
             evaluation, gallery = evaluate_segmenter(segmenter, fitted.val, console=console)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import signal
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from segfield.classes import Array
 from segfield.data.augment import Augmentation
 from segfield.data.dataset import Dataset
-from segfield.errors import DataError, SettingError
+from segfield.errors import DataError, SegfieldError, SettingError
 from segfield.losses.weight_map import border_weight_map
 from segfield.training.objective import Batch
+from segfield.training.passing import Passed, came_by_pipe, received, sent, size_of, too_little
+from segfield.training.workers import TIMEOUT, begin, born_shielded, faults_in_words
 
 Item = tuple[Tensor, Tensor, Tensor | None]
 
@@ -107,6 +109,19 @@ class _Positions:
         return len(self.batches)
 
 
+class _Told(TorchDataset["Item | SegfieldError"]):
+    """The items; what is wrong with one comes in its place, so that it reaches the run as it is, not as a worker's traceback."""
+
+    def __init__(self, items: TrainingItems) -> None:
+        self.items = items
+
+    def __getitem__(self, position: int) -> Item | SegfieldError:
+        try:
+            return self.items[position]
+        except SegfieldError as error:
+            return error
+
+
 class Batches:
     """Batches of one process of a run, by step number.
 
@@ -121,35 +136,61 @@ class Batches:
     def __init__(
         self, items: TrainingItems, batch_size: int, workers: int, rank: int, world: int, device: torch.device
     ) -> None:
-        self.batch_size = batch_size
+        self.batch_size, self.workers = batch_size, workers
         self.rank, self.world = rank, world
         self.device = device
         self._positions = _Positions()
+        self._noted = False
         self._loader = DataLoader(
-            items,
+            _Told(items),
             batch_sampler=self._positions,
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=_passed,
             pin_memory=device.type == "cuda",
             persistent_workers=workers > 0,
-            worker_init_fn=_leave_interrupts_to_the_run,
+            worker_init_fn=begin,
+            timeout=TIMEOUT if workers else 0,
             generator=torch.Generator(),  # a loader draws a number at every start: not from the run's own randomness
         )
 
     def steps(self, first: int, last: int) -> Iterator[Batch]:
-        """The batches of step numbers first … last − 1."""
+        """The batches of step numbers first … last − 1.
+
+        Raises:
+            SegfieldError: if an item cannot be made, or its process does not answer.
+        """
         span = self.batch_size * self.world
         starts = [step * span + self.rank * self.batch_size for step in range(first, last)]
         self._positions.batches = [list(range(start, start + self.batch_size)) for start in starts]
-        for batch in self._loader:
-            images, labels, weights = batch
-            weights = None if weights is None else weights.to(self.device, non_blocking=True)
-            yield Batch(images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True), weights)
+        with born_shielded():
+            coming = iter(self._loader)
+        while True:
+            with faults_in_words():
+                passed = next(coming, None)
+            if passed is None:
+                return
+            if isinstance(passed, SegfieldError):
+                raise passed
+            if not self._noted and came_by_pipe(passed):
+                self._noted = True
+                warnings.warn(too_little(size_of(passed), self.workers), stacklevel=2)
+            images, labels, weights = map(self._on_device, received(passed))
+            if images is not None and labels is not None:
+                yield Batch(images, labels, weights)
+
+    def _on_device(self, tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.to(self.device, non_blocking=True)
 
 
-def _leave_interrupts_to_the_run(worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal: the run ends at a step's border, and ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _passed(items: Sequence[Item | SegfieldError]) -> SegfieldError | tuple[Passed, ...]:
+    """A batch as it leaves its process, or what is wrong with an item of it."""
+    whole: list[Item] = []
+    for item in items:
+        if isinstance(item, SegfieldError):
+            return item
+        whole.append(item)
+    batch = collate(whole)
+    return batch if get_worker_info() is None else sent(batch)
 
 
 class HeldBatches:

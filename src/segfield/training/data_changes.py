@@ -47,17 +47,22 @@ def read_checksums(file: Path) -> dict[str, dict[str, str]] | None:
     )
 
 
-def refuse_changed(folder: Path, before: Checksums, now: Checksums) -> None:
-    """Raises SettingError, with the first names, where samples are others than those a run was begun on."""
-    told = [sentence for role in ("train", "val") for sentence in _changes(before.get(role, {}), now.get(role, {}))]
-    if told:
-        raise SettingError(
-            f"the data is not what the run in {folder} was begun on: {'; '.join(told)}; restore it, choose another --out to "
-            "train on it anew, or go on with it all the same by --accept_changed_data true"
-        )
+def changes(before: Checksums, now: Checksums) -> str:
+    """Which samples are others than before, with the first names of each kind; empty where none is."""
+    return "; ".join(
+        sentence for role in ("train", "val") for sentence in _kinds(before.get(role, {}), now.get(role, {}))
+    )
 
 
-def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def refusal(folder: Path, changed: str) -> SettingError:
+    """The error for a run whose data is not what it was begun on."""
+    return SettingError(
+        f"the data is not what the run in {folder} was begun on: {changed}; restore it, choose another --out to train on it "
+        "anew, or go on with it all the same by --accept_changed_data true"
+    )
+
+
+def _kinds(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     both = before.keys() & now.keys()
     kinds = {
         "images changed": [name for name in both if before[name][:8] != now[name][:8]],

@@ -16,12 +16,13 @@ from segfield.training.recipe import Recipe
 NORMS = (nn.modules.batchnorm._NormBase,)
 
 
-def build_optimiser(classifier: Classifier, recipe: Recipe) -> Optimizer:
+def build_optimiser(classifier: Classifier, recipe: Recipe, fused: bool = True) -> Optimizer:
     """SGD or AdamW with a rate for every group of parameters, and no weight decay on biases and norm parameters.
 
     A parameter's rate is `learning_rate` × `encoder_rate` where it is the pretrained encoder's × every factor of `rates` whose
     pattern fits its name. Those at 0, and with `freeze_norm` those of batch norm, need no gradient from here on.
     Every group carries `highest_rate`, which the loop multiplies by the schedule's factor.
+    A fused one undoes float16's scaling of gradients within its step, so that they cannot be clipped before.
 
     Raises:
         SettingError: if a pattern of `rates` fits no parameter, or nothing is left to train.
@@ -44,8 +45,8 @@ def build_optimiser(classifier: Classifier, recipe: Recipe) -> Optimizer:
         decay = recipe.weight_decay if decays else 0.0
         arguments.append({"params": parameters, "lr": rate, "highest_rate": rate, "weight_decay": decay})
     if recipe.optimiser == "sgd":
-        return SGD(arguments, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
-    return AdamW(arguments, lr=recipe.learning_rate, fused=True)
+        return SGD(arguments, lr=recipe.learning_rate, momentum=recipe.momentum, fused=fused)
+    return AdamW(arguments, lr=recipe.learning_rate, fused=fused)
 
 
 def rate_factors(network: nn.Module, rates: Mapping[str, float]) -> dict[str, float]:

@@ -7,15 +7,16 @@ import ctypes
 import logging
 import os
 import platform
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule
 from torch import nn
 
-from segfield.errors import SettingError
+from segfield.errors import SegfieldError, SettingError
 from segfield.inference.devices import pick_device
 from segfield.machine import usable_cores
 from segfield.training.recipe import Recipe
@@ -48,6 +49,32 @@ def start_fabric(recipe: Recipe) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the processes of a run, as torchrun, SLURM and Fabric tell those that they start."""
+    told = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))
+    first = next((rank for rank in told if rank is not None), "0")
+    return first == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
+T = TypeVar("T")
+
+
+def from_first(fabric: Fabric, work: Callable[[], T]) -> T:
+    """What `work` gives in the first process of a run, in all of them; what it cannot use is raised in all of them."""
+    if fabric.world_size == 1:
+        return work()
+    outcome: T | SegfieldError | None = None
+    if fabric.is_global_zero:
+        try:
+            outcome = work()
+        except SegfieldError as error:
+            outcome = error
+    outcome = fabric.broadcast(outcome)
+    if isinstance(outcome, SegfieldError):
+        raise outcome
+    return cast(T, outcome)
 
 
 class _Frozen(nn.Module):
@@ -98,6 +125,8 @@ def leave_processes(fabric: Fabric) -> None:
 def pick_precision(name: str, device: torch.device) -> str:
     """'auto' → the fastest precision that is safe here: bf16-mixed where the hardware multiplies in bfloat16.
 
+    torch emulates bfloat16 on GPUs before Ampere, many times slower than their own float16, which came with Volta (7.0).
+
     Raises:
         SettingError: for 16-mixed off a GPU, where it is neither fast nor supported.
     """
@@ -106,7 +135,9 @@ def pick_precision(name: str, device: torch.device) -> str:
     if name != "auto":
         return name
     if device.type == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16-mixed"
+        return "16-mixed" if torch.cuda.get_device_capability(device) >= (7, 0) else "32-true"
     if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
     return "32-true"

@@ -56,9 +56,13 @@ class RunDisplay:
         if self.console is not None:
             self.console.print(text, highlight=False, soft_wrap=True)
 
+    def is_due(self) -> bool:
+        """Whether there is a bar, and it was last moved long enough ago."""
+        return self._bar is not None and time.monotonic() - self._last > 0.5
+
     def advance(self, done: float, loss: float, rate: float) -> None:
         """The run is at `done` (in its unit), with the latest loss and images a second."""
-        if self._bar is not None and time.monotonic() - self._last > 0.2:
+        if self._bar is not None:
             self._last = time.monotonic()
             self._bar.update(self._task, completed=done, state=f"loss {loss:.3f}  {rate:.1f} images/s")
 

@@ -151,6 +151,8 @@ class Recipe:
     """Time between resume states; one is also written after every validation."""
     seed: int = 0
     """Seed of everything random."""
+    accept_changed_data: bool = False
+    """Go on with a run although its images or labels are not those it was begun on."""
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):

@@ -40,13 +40,19 @@ class Refined(Supervised):
     Args:
         classifier: the network, on its device.
         crf: the layer, on the same.
-        loss, scaling, recipe: as for `Supervised`.
+        loss, scaling, recipe, fused: as for `Supervised`.
     """
 
     as_they_are = frozenset({"crf"})  # in float32, whatever the run's precision
 
     def __init__(
-        self, classifier: Classifier, crf: CRFRNN, loss: CombinedLoss, scaling: Scaling, recipe: Recipe
+        self,
+        classifier: Classifier,
+        crf: CRFRNN,
+        loss: CombinedLoss,
+        scaling: Scaling,
+        recipe: Recipe,
+        fused: bool = True,
     ) -> None:
         self.crf, self.alone = crf, recipe.crf == "learn"
         self.network_loss, self.temperature = recipe.crf_network_loss, recipe.crf_temperature
@@ -66,7 +72,7 @@ class Refined(Supervised):
             else:
                 self.optimisers = {"crf": AdamW([group], lr=recipe.crf_rate)}
         else:
-            super().__init__(classifier, loss, scaling, recipe)
+            super().__init__(classifier, loss, scaling, recipe, fused)
             self.optimisers["classifier"].add_param_group(group)
         self.networks = {"classifier": classifier, "crf": crf}
 

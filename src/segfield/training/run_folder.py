@@ -12,11 +12,13 @@ from typing import Any
 import yaml
 
 from segfield.data.files import write_text
+from segfield.data.leftovers import is_temporary, sweep
 from segfield.errors import FileFormatError, SettingError
+from segfield.training import run_lock
 from segfield.training.recipe import Recipe, completed
 
 # Settings that may change between a start and its continuation: they do not change the weights that come out.
-_FREE = ("out", "device", "workers", "threads", "cache", "hold", "save_every")
+_FREE = ("out", "device", "workers", "threads", "cache", "hold", "save_every", "accept_changed_data")
 
 
 class RunFolder:
@@ -26,6 +28,7 @@ class RunFolder:
         recipe: recipe.yaml, the settings.
         curves: curves.csv, a row each validation.
         state: resume.safetensors, what a continuation needs.
+        samples: samples.json, checksums of what the run was begun on.
         segmenter: segmenter.safetensors, the best weights so far.
         scores: scores.json, the final evaluation.
         report: report.html.
@@ -36,6 +39,7 @@ class RunFolder:
         self.recipe = self.path / "recipe.yaml"
         self.curves = self.path / "curves.csv"
         self.state = self.path / "resume.safetensors"
+        self.samples = self.path / "samples.json"
         self.segmenter = self.path / "segmenter.safetensors"
         self.scores = self.path / "scores.json"
         self.report = self.path / "report.html"
@@ -51,10 +55,11 @@ class RunFolder:
         """
         if self.path.is_file():
             raise SettingError(f"{self.path} is a file; choose another --out for the run folder")
+        sweep(self.path)
         if any(file.is_file() for file in (self.state, self.segmenter, self.scores)) and self.recipe.is_file():
             self._check_same(recipe)
             return self.state.is_file()
-        if not self.recipe.is_file() and self.path.is_dir() and any(self.path.iterdir()):
+        if not self.recipe.is_file() and self.path.is_dir() and any(map(_is_foreign, self.path.iterdir())):
             raise SettingError(f"{self.path} is not empty and holds no run; choose another --out")
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.recipe, yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False, allow_unicode=True))
@@ -66,10 +71,13 @@ class RunFolder:
 
     def _check_same(self, recipe: Recipe) -> None:
         try:
-            before = _flat(completed(yaml.safe_load(self.recipe.read_text(encoding="utf-8"))))
+            read = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
+            if not isinstance(read, dict):
+                raise FileFormatError("it holds no settings")
+            before = _flat(completed(read))
             # settings that are newer than the run were as they are by default
             before = {**_flat(_plain(Recipe(data="").as_dict())), **before}
-        except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+        except (yaml.YAMLError, UnicodeDecodeError, FileFormatError) as error:
             raise FileFormatError(
                 f"{self.recipe} is damaged, so it cannot be told whether this is the same run; "
                 "choose another --out, or restore the file"
@@ -83,11 +91,20 @@ class RunFolder:
             )
 
     def read_curves(self) -> list[dict[str, float]]:
-        """Rows of curves.csv."""
+        """Rows of curves.csv.
+
+        Raises:
+            FileFormatError: if the file is damaged.
+        """
         if not self.curves.is_file():
             return []
-        with self.curves.open(encoding="utf-8", newline="") as stream:
-            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
+        try:
+            with self.curves.open(encoding="utf-8", newline="") as stream:
+                return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            raise FileFormatError(
+                f"{self.curves} is damaged ({error}); delete it: going on with an unfinished run writes it anew"
+            ) from error
 
     def write_curves(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Write all rows anew, atomically."""
@@ -101,6 +118,11 @@ class RunFolder:
     def write_scores(self, scores: Mapping[str, Any]) -> None:
         """Write scores.json: from now on the run is finished."""
         write_text(self.scores, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether something in a folder was put there by another than a start that was killed as it began."""
+    return path.name != run_lock.NAME and not is_temporary(path)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rich.console import Console
 from segfield.errors import SettingError
 from segfield.training import loop
 from segfield.training.out_of_fold import after_folds, crf_out_of_fold
+from segfield.training.processes import is_first_process
 from segfield.training.recipe import Recipe, seconds
 from segfield.training.run_folder import RunFolder
 
@@ -27,7 +28,7 @@ def fit_in_stages(recipe: Recipe, console: Console | None = None) -> loop.Fitted
         Interrupted: where the user stopped it; the same recipe goes on.
     """
     stages = stage_recipes(after_folds(recipe) if recipe.crf_folds else recipe)
-    if len(stages) > 1:
+    if len(stages) > 1 and is_first_process():
         RunFolder(recipe.out).claim(stages[-1][1])  # refused now where it lies, not after the first stages
     if recipe.crf_folds:
         crf_out_of_fold(recipe, fit_in_stages, console)

@@ -23,11 +23,14 @@ class Supervised(Objective):
         loss: what `build_loss` made.
         scaling: input scaling of the segmenter.
         recipe: for the optimiser's settings.
+        fused: whether the optimiser may step all parameters in one kernel.
     """
 
-    def __init__(self, classifier: Classifier, loss: CombinedLoss, scaling: Scaling, recipe: Recipe) -> None:
+    def __init__(
+        self, classifier: Classifier, loss: CombinedLoss, scaling: Scaling, recipe: Recipe, fused: bool = True
+    ) -> None:
         self.networks = {"classifier": classifier}
-        self.optimisers = {"classifier": build_optimiser(classifier, recipe)}
+        self.optimisers = {"classifier": build_optimiser(classifier, recipe, fused)}
         self.loss = loss
         self.scaling = scaling
         self.freeze_norm = recipe.freeze_norm

@@ -1,0 +1,218 @@
+"""What a run needs before its first step: its folder and data, networks and optimisers, batches, and where it stood."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+from torch import Tensor, nn
+
+from segfield.classes import Array
+from segfield.data.augment import Augmentation
+from segfield.errors import DataError
+from segfield.losses import CombinedLoss
+from segfield.machine import usable_threads
+from segfield.segmenter import Segmenter
+from segfield.training.batches import Batches, HeldBatches, Stream, TrainingItems, should_hold
+from segfield.training.counters import Counters
+from segfield.training.crop_plan import plan_in_words, with_crop
+from segfield.training.data_changes import (
+    Checksums,
+    changes,
+    checksum,
+    read_checksums,
+    refusal,
+    write_checksums,
+)
+from segfield.training.ema import RunningAverage
+from segfield.training.objective import Objective
+from segfield.training.processes import from_first, keep_freed_memory, on_devices, start_fabric, worker_count
+from segfield.training.recipe import Recipe
+from segfield.training.refined import Refined, build_crf
+from segfield.training.resume import Extras, damaged, load_state, require_alike
+from segfield.training.run_folder import RunFolder
+from segfield.training.seen import trained_on
+from segfield.training.setup import (
+    Measured,
+    as_in_start,
+    build_network,
+    build_recipe_loss,
+    cached,
+    check_batch_norm,
+    check_validation,
+    measure,
+    open_splits,
+)
+from segfield.training.supervised import Supervised
+from segfield.training.threads import give_threads
+
+
+class Preparation:
+    """Everything about one run, new or resumed.
+
+    Args:
+        recipe: everything that was asked for.
+        console: where is told what is begun; None tells nothing.
+        introduce: tell what the data set is.
+    """
+
+    def __init__(self, recipe: Recipe, console: Console | None, introduce: bool = True) -> None:
+        self.folder = RunFolder(recipe.out)
+        keep_freed_memory()
+        give_threads(recipe, console)
+        self.fabric: Fabric = start_fabric(recipe)
+        self.first = self.fabric.is_global_zero
+        self.console = console if self.first else None
+        train, val = open_splits(recipe)
+        if not len(val):
+            raise DataError(
+                f"the validation split '{val.split_name}' is empty; name another with --val_split or --folds"
+            )
+        resumed = from_first(self.fabric, lambda: self.folder.claim(recipe))
+        self.train, self.val = cached(train, recipe), cached(val, recipe)
+        if introduce:
+            self._say(f"{train.describe()}\ntraining on {len(train)}, validating on {len(self.val)}")
+        self.measured = as_in_start(recipe.start, self._measured(recipe, resumed))
+        check_validation(self.val)
+        self.trained_on = trained_on(recipe, self.measured.checksums)
+        self.recipe = with_crop(recipe, self.measured)
+        if introduce:
+            self._say(plan_in_words(recipe, self.recipe, self.measured))
+        self.counters = Counters()
+        self._build_networks(None if resumed else self.console)
+        extras = self._resumed() if resumed else Extras({})
+        self._set_up_networks()
+        self._build_batches()
+        self._take_up(extras)
+
+    def _say(self, text: str) -> None:
+        if self.console is not None:
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _measured(self, recipe: Recipe, resumed: bool) -> Measured:
+        """One pass over all samples, in the first process alone; refuses those that are not what the run was begun on."""
+
+        def work() -> tuple[Measured, Array | None]:
+            found = measure(self.train, usable_threads(), also=self.val)
+            val = {sample.name: checksum(sample) for sample in self.val.read_all(usable_threads())}
+            self._check_data({"train": found.checksums, "val": val}, recipe, resumed)
+            return found, self.train.like
+
+        found, like = from_first(self.fabric, work)
+        if not self.first:
+            if like is not None:
+                self.train.show_like(like)
+            self.val.show_like(self.train[0].image)
+        return found
+
+    def _check_data(self, now: Checksums, recipe: Recipe, resumed: bool) -> None:
+        before = read_checksums(self.folder.samples) if resumed else None
+        changed = "" if before is None else changes(before, now)
+        if changed and not recipe.accept_changed_data:
+            raise refusal(self.folder.path, changed)
+        if changed:
+            self._say(f"going on with data that is not what the run was begun on: {changed}")
+        if before != now:
+            write_checksums(self.folder.samples, now)
+
+    def _build_networks(self, console: Console | None) -> None:
+        recipe, fabric = self.recipe, self.fabric
+        classifier, self.spec, self.scaling = build_network(recipe, self.measured, len(self.train.classes), console)
+        check_batch_norm(recipe, classifier, min(self.measured.sizes))
+        self.classifier = classifier.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss: CombinedLoss = build_recipe_loss(recipe, self.measured, self.train)
+        # clipping needs gradients without float16's scale, which a fused optimiser takes off only as it steps
+        fused = not (recipe.clip and getattr(fabric.strategy.precision, "scaler", None) is not None)
+        self.objective: Objective
+        if recipe.crf == "none":
+            self.objective = Supervised(self.classifier, self.loss, self.scaling, recipe, fused)
+        else:
+            crf = build_crf(recipe, len(self.train.classes), self.measured.bands, self.measured.values)
+            self.objective = Refined(self.classifier, crf.to(fabric.device), self.loss, self.scaling, recipe, fused)
+        self.networks: dict[str, nn.Module] = dict(self.objective.networks)
+        self.optimisers = dict(self.objective.optimisers)
+        self.average = RunningAverage(self.classifier, recipe.ema) if recipe.ema else None
+
+    def _resumed(self) -> Extras:
+        """Put networks, optimisers, averages, counters and the gradient scaler where the run stood."""
+        file = self.folder.state
+        extras = load_state(file, self.networks, self.optimisers)
+        try:
+            self.counters = Counters.read(extras.counters)
+            if self.average is not None:
+                require_alike(extras.average, self.average.average, "the running average")
+                self.average.load(extras.average)
+            self.fabric.strategy.precision.load_state_dict(extras.scaler)
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise damaged(file, str(error)) from error
+        return extras
+
+    def _set_up_networks(self) -> None:
+        recipe, fabric = self.recipe, self.fabric
+        for name, network in self.networks.items():
+            compiled: Any = torch.compile(network) if recipe.compile and name == "classifier" else network
+            self.objective.networks[name] = on_devices(fabric, compiled, name in self.objective.as_they_are)
+        for name, optimiser in self.optimisers.items():
+            self.objective.optimisers[name] = fabric.setup_optimizers(optimiser)
+        shadow = copy.deepcopy(self.classifier) if self.average is not None else self.classifier
+        self.segmenter = Segmenter(shadow, self.spec, self.train.classes, self.scaling, values=self.measured.values)
+        self.objective.train_mode()
+
+    def _build_batches(self) -> None:
+        recipe, fabric = self.recipe, self.fabric
+        augmentation = Augmentation(
+            recipe.augment,
+            self.train.classes.ignored_id,
+            rare_crops=recipe.rare_crops,
+            class_shares=self.measured.counts.share,
+            values=self.measured.values,
+        )
+        stream = Stream(len(self.train), recipe.seed)
+        items = TrainingItems(self.train, augmentation, stream, recipe.border_weight, recipe.border_sigma)
+        place = (fabric.global_rank, fabric.world_size, fabric.device)
+        held_bytes = self.measured.bytes_an_image * len(self.train)
+        weighted = recipe.border_weight > 0
+        if should_hold(recipe.hold, fabric.device, held_bytes, self.measured.same_size, weighted):
+            self.batches: Batches | HeldBatches = HeldBatches(items, recipe.batch_size, *place)
+        else:
+            self.batches = Batches(items, recipe.batch_size, worker_count(recipe, fabric.device), *place)
+        span = recipe.batch_size * fabric.world_size * recipe.accumulate
+        self.steps_an_epoch: int = max(1, round(len(self.train) / span))
+        self.budget_steps = recipe.budget_steps(self.steps_an_epoch)
+
+    def _take_up(self, extras: Extras) -> None:
+        """Where the epoch at work stands: the losses of its steps so far, of which its row of the curves is the mean."""
+        step, span = self.counters.step, self.span
+        if self.budget_steps is not None and step > self.budget_steps:
+            raise damaged(self.folder.state, f"its counter 'step' is {step}, of {self.budget_steps} steps")
+        if "owed" not in extras.counters and step and (step % span == 0 or step == self.budget_steps):
+            rows = self.counters.rows  # a state of before this was kept
+            self.counters.owed = not self.counters.finished and (not rows or rows[-1]["step"] != step)
+        first = (step - self.counters.owed) // span * span
+        known = 0 if extras.losses is None else len(extras.losses)
+        if known > step - first or (self.counters.owed and not step):
+            raise damaged(self.folder.state, f"it has {known} losses of the {step - first} steps of its epoch")
+        self.begun = step - known
+        self.losses = self._no_losses(first)
+        if extras.losses is not None:
+            self.losses[:known] = extras.losses.to(self.fabric.device)
+
+    def _no_losses(self, first: int) -> Tensor:
+        """Room for those of the steps from `begun` to the validation of the epoch that has `first` as its first step.
+
+        One tensor: small ones kept from every step would pin fragments of the memory that layers free.
+        """
+        return torch.zeros(self.goal_of(first) - self.begun, device=self.fabric.device)
+
+    def goal_of(self, first: int) -> int:
+        """The step at which the epoch that begins with step `first` is validated."""
+        goal = first + self.span
+        return goal if self.budget_steps is None else min(goal, self.budget_steps)
+
+    @property
+    def span(self) -> int:
+        """Steps between two validations."""
+        return int(self.steps_an_epoch * self.recipe.validate_every)

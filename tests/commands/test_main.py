@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
 
 import pytest
@@ -83,3 +84,32 @@ def test_warnings_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["check", "x"]) == 0
     assert shown == ["note: a.gif holds 3 frames\n"]
     assert warnings.formatwarning is usual
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_any_verb_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    """And a second one while it is said ends nothing more; handlers are put back."""
+    before = [signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGTERM, signal.SIG_DFL)]
+    told = main_module._told
+
+    def run(words: list[str]) -> int:
+        signal.raise_signal(number)
+        return 0
+
+    def again(error: BaseException) -> int:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        return told(error)
+
+    monkeypatch.setattr(main_module, "_run", run)
+    monkeypatch.setattr(main_module, "_told", again)
+    try:
+        assert main(["train"]) == 2
+        assert "stopped" in capsys.readouterr().err
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        for handled, handler in zip((signal.SIGINT, signal.SIGTERM), before):
+            signal.signal(handled, handler)

@@ -13,6 +13,7 @@ import pytest
 from segfield.data import leftovers
 from segfield.data.files import replacing_folder, write_text
 from segfield.data.leftovers import host_name, is_running, is_temporary, sweep, temporary_beside
+from segfield.data.unpack import unpack
 
 TOKEN = "0123456789ab"
 
@@ -98,3 +99,15 @@ def test_a_process_that_was_not_fetched_by_its_parent_is_dead() -> None:
 
 def test_a_folder_that_is_not_there_is_no_matter(tmp_path: Path) -> None:
     sweep(tmp_path / "none")
+
+
+def test_an_archive_is_unpacked_beside_what_a_killed_start_left(tmp_path: Path, dead: int) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a/b.txt", "whole")
+    left = tmp_path / "out" / f".segfield-{host_name()}-{dead}-{TOKEN}.tmp"
+    (left / "a").mkdir(parents=True)
+    (left / "a" / "b.txt").write_text("half a fi")
+    unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["a"]

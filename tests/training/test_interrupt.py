@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from segfield.training.interrupt import StopSignals
+from segfield.training.interrupt import CommandSignals, Interrupted, StopSignals
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +48,50 @@ def test_off_the_main_thread_nothing_is_installed() -> None:
     thread.start()
     thread.join()
     assert inside == [before]
+
+
+def test_a_closed_terminal_asks_too_unless_nohup_said_not_to() -> None:
+    before = signal.signal(signal.SIGHUP, lambda *_: None)
+    try:
+        with StopSignals() as signals:
+            signal.raise_signal(signal.SIGHUP)
+            assert signals.asked
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with StopSignals() as signals:
+            signal.raise_signal(signal.SIGHUP)
+            assert not signals.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_that_is_obeyed_in_a_command_is_its_end(number: signal.Signals) -> None:
+    """What is pressed while the last sentence is on its way is dropped; afterwards, handlers are as they were."""
+    before = signal.getsignal(number)
+    with CommandSignals(is_process=False):
+        with pytest.raises(Interrupted), StopSignals() as signals:
+            signal.raise_signal(number)
+            assert signals.asked
+            raise Interrupted("stopped")
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_is_the_last_one_heard() -> None:
+    with CommandSignals(is_process=False):
+        with pytest.raises(KeyboardInterrupt), StopSignals():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_once_all_is_said_a_signal_ends_the_process_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where exit handlers would print a traceback."""
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    with CommandSignals(is_process=True) as signals:
+        signals.hear_no_more()
+        signals.status = 2
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)
+    assert ended == [2, 2]

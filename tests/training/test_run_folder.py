@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from segfield.errors import SettingError
+from segfield.errors import FileFormatError, SettingError
+from segfield.training import run_lock
 from segfield.training.recipe import Recipe
 from segfield.training.run_folder import RunFolder
 
@@ -38,3 +39,34 @@ def test_settings_that_came_later_are_as_they_were_by_default(tmp_path: Path) ->
     assert run.claim(recipe)
     with pytest.raises(SettingError, match="recompute_norm False → True"):
         run.claim(dataclasses.replace(recipe, recompute_norm=True))
+
+
+def test_a_folder_of_nothing_but_leftovers_is_free(tmp_path: Path) -> None:
+    """A start that was killed as it wrote its first file, here or on another host."""
+    for name in (".segfield-999999999-0123456789ab.tmp", ".segfield-elsewhere-7-0123456789ab.tmp", run_lock.NAME):
+        (tmp_path / name).write_text("half a fi")
+    assert not RunFolder(tmp_path).claim(Recipe("scenes:"))
+    assert not (tmp_path / ".segfield-999999999-0123456789ab.tmp").exists()
+    (tmp_path / "recipe.yaml").unlink()
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(SettingError, match="choose another --out"):
+        RunFolder(tmp_path).claim(Recipe("scenes:"))
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "3", "a: [", "\xff\xfe", "null"])
+def test_a_damaged_recipe_is_refused(tmp_path: Path, text: str) -> None:
+    run = started(tmp_path / "run", Recipe("scenes:"))
+    run.recipe.write_bytes(text.encode("latin-1"))
+    with pytest.raises(FileFormatError, match=r"recipe\.yaml is damaged"):
+        run.claim(Recipe("scenes:"))
+
+
+@pytest.mark.parametrize("text", ["epoch,loss\n1,x\n", "epoch\n1,2\n", "epoch\n\xff\n"])
+def test_damaged_curves_are_refused(tmp_path: Path, text: str) -> None:
+    run = RunFolder(tmp_path)
+    assert run.read_curves() == []
+    run.write_curves([{"epoch": 1.0, "loss": 0.5}])
+    assert run.read_curves() == [{"epoch": 1.0, "loss": 0.5}]
+    run.curves.write_bytes(text.encode("latin-1"))
+    with pytest.raises(FileFormatError, match=r"curves\.csv is damaged"):
+        run.read_curves()

@@ -10,19 +10,24 @@ import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from segfield.commands.train import train
 from segfield.data import files, leftovers
 from segfield.data.augmentation import AugmentationConfig
-from segfield.training import loop
+from segfield.errors import FileFormatError, SettingError
+from segfield.training import loop, run_lock
 from segfield.training.interrupt import Interrupted, StopSignals
 from segfield.training.recipe import Recipe
 from segfield.training.run_lock import NAME
@@ -117,7 +122,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[] if name == "plain" else pytest.mark.thorough) for name in CASES]
+)
 def case(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     recipe = dataclasses.replace(SMALL, data=str(data), **CASES[request.param])
     here = tmp_path_factory.mktemp("whole")
@@ -193,3 +200,119 @@ def test_killed_at_every_file(case: Case, tmp_path: Path, monkeypatch: pytest.Mo
         shutil.copytree(photograph, "run")
         train(case.recipe)
         require_same(case, f"a kill at file {number}")
+
+
+def test_data_that_changed_meanwhile_is_refused_unless_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One mask inverted, and one image to validate on."""
+    own = tmp_path / "data"
+    shutil.copytree(data, own)
+    monkeypatch.setattr(loop, "StopSignals", _Asked)
+    monkeypatch.chdir(tmp_path)
+    recipe = dataclasses.replace(SMALL, data=str(own))
+    _Asked.left = 2
+    with pytest.raises(Interrupted):
+        train(recipe)
+    _Asked.left = 1
+    for file in (own / "masks" / "train" / "1.png", own / "images" / "val" / "5.png"):
+        pixels = np.asarray(Image.open(file))
+        Image.fromarray((1 - pixels if "masks" in str(file) else pixels[::-1]).astype(np.uint8)).save(file)
+    before = what_is_left(Path("run"))
+    with pytest.raises(SettingError, match="--accept_changed_data") as told:
+        train(recipe)
+    assert "labels changed: '" in str(told.value) and "1'" in str(told.value) and "images changed: '" in str(told.value)
+    assert what_is_left(Path("run")) == before
+    with pytest.raises(Interrupted):
+        train(dataclasses.replace(recipe, accept_changed_data=True))
+    assert "labels changed" in capsys.readouterr().out
+    with pytest.raises(Interrupted):  # from now on this is the run's data
+        _Asked.left = 1
+        train(recipe)
+
+
+def test_a_second_start_is_refused_while_the_first_is_at_work(data: Path, tmp_path: Path) -> None:
+    """Before it has saved anything."""
+    hold = (
+        "from pathlib import Path; from segfield.training.run_lock import alone_in; import time\n"
+        f"with alone_in(Path({str(tmp_path / 'run')!r})): print(1, flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None and child.stdout.readline()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(run_lock, "PATIENCE", 0.0)
+            with pytest.raises(SettingError, match=f"process {child.pid}"):
+                train(dataclasses.replace(SMALL, data=str(data), out=str(tmp_path / "run")))
+        assert [file.name for file in (tmp_path / "run").iterdir()] == [NAME]
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def _spoil(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+    """Change counters and tensors of the state, as one of before there was a check over it."""
+    file = Path("run") / "resume.safetensors"
+    tensors = load_file(file)
+    with safe_open(file, framework="pt") as opened:
+        document = json.loads(opened.metadata()["segfield_resume"])
+    change(document["counters"], tensors)
+    save_file(tensors, file, {"segfield_resume": json.dumps(document)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda counters, tensors: counters.update(step=10**9),
+        lambda counters, tensors: counters.update(step=-3),
+        lambda counters, tensors: counters.update(step="3"),
+        lambda counters, tensors: counters.update(rows=[7]),
+        lambda counters, tensors: counters.update(rows=[{"epoch": 1.0}]),
+        lambda counters, tensors: counters.update(best=None),
+        lambda counters, tensors: counters.update(unknown=3),
+        lambda counters, tensors: counters.pop("step"),
+        lambda counters, tensors: tensors.update(losses=torch.zeros(99)),
+        lambda counters, tensors: tensors.pop(next(key for key in tensors if key.startswith("average/"))),
+        lambda counters, tensors: tensors.pop(next(key for key in tensors if key.startswith("network/"))),
+        lambda counters, tensors: tensors.pop(next(key for key in tensors if key.endswith("exp_avg"))),
+    ],
+)
+def test_a_spoilt_state_is_a_sentence(
+    stopped: tuple[Recipe, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[..., None]
+) -> None:
+    recipe, run = stopped
+    shutil.copytree(run, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    _spoil(change)
+    with pytest.raises(FileFormatError, match=r"resume\.safetensors"):
+        loop.fit(recipe)
+
+
+@pytest.fixture(scope="module")
+def stopped(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
+    """A run stopped at its third step."""
+    recipe = dataclasses.replace(SMALL, data=str(data), ema=0.9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("stopped"))
+        patch.setattr(loop, "StopSignals", _Asked)
+        _Asked.left = 4
+        with pytest.raises(Interrupted):
+            loop.fit(recipe)
+        return recipe, Path("run").absolute()
+
+
+def test_a_diverged_training_is_never_the_best(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights are no numbers, and no number is class 0, which scores."""
+    recipe = dataclasses.replace(SMALL, data=str(data), out=str(tmp_path / "run"))
+    step = loop.Fit._step
+
+    def poisoned(self: loop.Fit, batches: Iterator[Any]) -> torch.Tensor:
+        loss = step(self, batches)
+        next(self.classifier.parameters()).data.fill_(float("nan"))
+        return loss
+
+    monkeypatch.setattr(loop.Fit, "_step", poisoned)
+    with pytest.raises(SettingError, match="diverged") as told:
+        loop.fit(recipe)
+    assert "learning_rate" in str(told.value) and "clip" in str(told.value) and "keeps the best" not in str(told.value)
+    assert not (tmp_path / "run" / "segmenter.safetensors").exists()

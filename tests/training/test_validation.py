@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -63,3 +65,17 @@ def test_other_classes_are_refused(segmenter: Segmenter) -> None:
     Other.classes = ClassTable(("a", "b"))
     with pytest.raises(DataError, match="the data set has 2"):
         check_same_classes(segmenter, Other())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("where", ["weights", "answers"])
+def test_what_is_no_number_is_told(segmenter: Segmenter, where: str) -> None:
+    """NaN weights, and weights that are numbers whose sums are none."""
+    dataset = open_dataset("scenes:count=10,size=32x48").split("val")
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    loss = build_loss("cross_entropy", dataset.classes)
+    assert validate(segmenter, dataset, loss, fabric).finite
+    spoilt = copy.deepcopy(segmenter)
+    for parameter in spoilt.classifier.parameters():
+        parameter.data.fill_(float("nan") if where == "weights" else 3e38)
+    found = validate(spoilt, dataset, loss, fabric)
+    assert not found.finite and np.isnan(found.miou)

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _NAME = re.compile(r"\.segfield-(?:(?P<host>.*)-)?(?P<pid>\d+)-[0-9a-f]{12}\.tmp")
@@ -35,6 +36,17 @@ def temporary_beside(target: Path) -> Path:
         _swept.add(folder)
         sweep(folder)
     return target.parent / f".segfield-{host_name()}-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+
+
+@contextlib.contextmanager
+def temporary_folder(folder: Path) -> Iterator[Path]:
+    """A new folder in another, removed at the end; where the process is killed, by the next one that writes there."""
+    made = temporary_beside(folder / "any")
+    made.mkdir()
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def is_temporary(path: Path) -> bool:

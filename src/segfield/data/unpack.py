@@ -8,7 +8,6 @@ import lzma
 import posixpath
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from segfield.data.leftovers import temporary_folder
 from segfield.errors import DataError, SegfieldError
 
 ALWAYS_FINE = 1 << 28  # bytes; below 256 MiB no ratio is suspicious: label matrices and drawn masks pack very well
@@ -64,8 +64,7 @@ def unpack(
     archive, folder = Path(archive), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     limit = max(ALWAYS_FINE, int(max_ratio * archive.stat().st_size))
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as made:
-        inside = Path(made)
+    with temporary_folder(folder) as inside:
         try:
             written = _extract_all(archive, inside, limit, max_files, progress)
         except BROKEN as error:

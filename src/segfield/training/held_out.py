@@ -148,7 +148,10 @@ class HeldOut(Sequence[Sample]):
             SettingError: if they are not, and `overwrite` does not allow to remove them.
         """
         file = self.folder / "origin.json"
-        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        try:
+            before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        except ValueError:  # damaged: what the probabilities are of is not known
+            before = "unknown"
         if before not in (None, origin):
             if not overwrite:
                 raise SettingError(

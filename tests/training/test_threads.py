@@ -13,7 +13,7 @@ from rich.console import Console
 from segfield.load import Taken
 from segfield.training import threads as module
 from segfield.training.recipe import Recipe
-from segfield.training.threads import give_threads
+from segfield.training.threads import give_threads, go_on_with_threads
 from tests.fake_machine import FakeMachine, fake
 
 __all__ = ["fake"]
@@ -67,3 +67,14 @@ def test_the_users_word_is_obeyed_without_a_look(busy: FakeMachine, monkeypatch:
     assert given(dataclasses.replace(RECIPE, devices=2)) == (8, "")  # partners would count as others
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert given(RECIPE) == (8, "")
+
+
+def test_a_run_goes_on_with_the_threads_it_began_with(busy: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else the machine does by then: another number would round sums differently."""
+    torch.set_num_threads(3)
+    assert (go_on_with_threads(0, RECIPE), torch.get_num_threads()) == (3, 3)  # a new run
+    assert (go_on_with_threads(5, RECIPE), torch.get_num_threads()) == (5, 5)
+    assert (go_on_with_threads(64, RECIPE), torch.get_num_threads()) == (64, 5)  # of a larger machine
+    assert (go_on_with_threads(2, dataclasses.replace(RECIPE, threads=5)), torch.get_num_threads()) == (2, 5)
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    assert (go_on_with_threads(2, RECIPE), torch.get_num_threads()) == (2, 5)

@@ -24,6 +24,7 @@ class Counters:
         stale: validations since then.
         finished: whether nothing is left to train.
         norm_recomputed: whether batch norm was measured anew at the end.
+        threads: torch's, at the first start: another number rounds sums differently.
         rows: of curves.csv, one a validation.
     """
 
@@ -36,6 +37,7 @@ class Counters:
     stale: int = 0
     finished: bool = False
     norm_recomputed: bool = False
+    threads: int = 0
     rows: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod

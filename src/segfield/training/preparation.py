@@ -47,7 +47,7 @@ from segfield.training.setup import (
     open_splits,
 )
 from segfield.training.supervised import Supervised
-from segfield.training.threads import give_threads
+from segfield.training.threads import give_threads, go_on_with_threads
 
 
 class Preparation:
@@ -84,6 +84,7 @@ class Preparation:
         self.counters = Counters()
         self._build_networks(None if resumed else self.console)
         extras = self._resumed() if resumed else Extras({})
+        self.counters.threads = go_on_with_threads(self.counters.threads, recipe)
         self._set_up_networks()
         self._build_batches()
         self._take_up(extras)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import torch
 from rich.console import Console
 
 from segfield.inference.devices import pick_device, set_threads
@@ -32,3 +33,18 @@ def give_threads(recipe: Recipe, console: Console | None = None) -> int:
     if told and console is not None:
         console.print(told, highlight=False, soft_wrap=True)
     return threads
+
+
+def go_on_with_threads(before: int, recipe: Recipe) -> int:
+    """Give a run the threads of its first start again, where nothing else is said and there are cores for them.
+
+    Args:
+        before: of the first start; 0 for a new run, or where it is not known.
+        recipe: of the run.
+
+    Returns:
+        the number of the run's first start.
+    """
+    if before and not recipe.threads and not asked_threads() and before <= usable_cores():
+        set_threads(before)
+    return before or torch.get_num_threads()

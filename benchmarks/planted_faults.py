@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -251,6 +252,8 @@ def run_pytest(tree: Path, arguments: list[str]) -> tuple[int, str]:
             except SystemExit as ended:
                 print("" if isinstance(ended.code, int) else ended.code, flush=True)
                 os._exit(ended.code if isinstance(ended.code, int) else 70)
+            except BaseException:  # a child that went on would clear up after its parent
+                traceback.print_exc()
             os._exit(70)
         else:
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -20,7 +20,7 @@ import torch
 from scipy import ndimage
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from record import record
+from record import elapsed, record
 from segfield.classes import Array
 from segfield.compiled import compiled
 from segfield.evaluation.confusion import confusion_matrix
@@ -180,7 +180,7 @@ def add_each(truth: Array, predicted: Array, counts: Array) -> None:
 def seconds(run: Callable[[], object]) -> float:
     begin = time.perf_counter()
     run()
-    return time.perf_counter() - begin
+    return elapsed(begin)
 
 
 def version(package: str) -> str:

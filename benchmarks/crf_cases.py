@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from record import elapsed
+
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
@@ -136,7 +138,7 @@ def pydensecrf(case: Case, parameters: Parameters) -> tuple[Floats, float, float
     )  # fmt: skip
     built = time.perf_counter()
     found = np.array(model.inference(parameters.iterations), dtype=np.float32).reshape(classes, height, width)
-    return found, built - begin, time.perf_counter() - built
+    return found, built - begin, elapsed(built)
 
 
 def ours(case: Case, parameters: Parameters, threads: int | None = None, **options: Any) -> tuple[Floats, float, float]:
@@ -146,7 +148,7 @@ def ours(case: Case, parameters: Parameters, threads: int | None = None, **optio
     prepared = refiner.prepare(case.image, threads=threads)
     built = time.perf_counter()
     found = prepared.run(case.unary)
-    return found, built - begin, time.perf_counter() - built
+    return found, built - begin, elapsed(built)
 
 
 def dense_crf(parameters: Parameters, **options: Any) -> Any:
@@ -167,7 +169,7 @@ def dense_crf(parameters: Parameters, **options: Any) -> Any:
 def seconds(run: Callable[[], object]) -> float:
     begin = time.perf_counter()
     run()
-    return time.perf_counter() - begin
+    return elapsed(begin)
 
 
 def in_turns(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -77,7 +77,7 @@ def judge(details: dict[str, Any], size: str, quick: bool) -> None:
     }
     details["ratio"] = {key: round(value, 2) for key, value in ratios.items()}
     details["fine_time_over_pydensecrf2"] = {
-        key: round(row[fine]["ms"] / row[theirs]["ms"], 3) for key, row in chosen.items()
+        key: round(row[fine]["ms"] / max(row[theirs]["ms"], 0.01), 3) for key, row in chosen.items()
     }
     details["every_bound_kept"] = all(
         row["bound_kept"] for filters in details["filters"].values() for row in filters.values() if "bound_kept" in row

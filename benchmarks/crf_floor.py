@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from crf_cases import Case, Floats, Parameters
+from record import elapsed
 from segfield.crf.features import bilateral_features
 from segfield.crf.filters.compiled import compiled
 from segfield.crf.filters.lattice import LatticeFilter
@@ -54,7 +55,7 @@ def row_seconds(table: Floats, order: Any) -> float:
     touch_rows(table.reshape(-1), order[:1000], table.shape[1])
     begin = time.perf_counter()
     touch_rows(table.reshape(-1), order, table.shape[1])
-    return (time.perf_counter() - begin) / len(order)
+    return elapsed(begin) / len(order)
 
 
 @compiled
@@ -74,4 +75,4 @@ def stream_seconds(size: int) -> float:
     values = np.ones(size // 4, np.float32)
     begin = time.perf_counter()
     values.sum()
-    return time.perf_counter() - begin
+    return elapsed(begin)

@@ -18,6 +18,7 @@ import numpy as np
 
 import crf_cases
 from crf_cases import PARAMETERS, make_case
+from record import ratio
 
 BATCH = 8
 WHO = ("pydensecrf", "1_thread", "2_threads")
@@ -33,7 +34,7 @@ def memory(size: str, classes: int, parameters: str) -> dict[str, Any]:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found[who] = json.loads(done.stdout.splitlines()[-1])
     best = min(found["1_thread"]["growth"], found["2_threads"]["growth"])
-    found["growth_of_ours_over_theirs"] = round(best / found["pydensecrf"]["growth"], 3)
+    found["growth_of_ours_over_theirs"] = ratio(best, found["pydensecrf"]["growth"])
     return found
 
 

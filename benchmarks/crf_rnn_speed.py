@@ -26,7 +26,7 @@ from torch import Tensor
 
 import crf_cases
 from crf_cases import make_case
-from record import record
+from record import ratio, record
 
 GOAL, MEMORY_GOAL = 10.0, 1.3
 ITERATIONS = 5
@@ -60,7 +60,7 @@ def main() -> None:
     details["ratio to plain torch"] = round(times["plain torch, 2 threads"] / times["ours, 2 threads"], 2)
     details["batch"] = batch(size, classes, rounds)
     details["growth of memory in MiB at T iterations"] = memory = {t: growth(size, classes, t) for t in (5, 10)}
-    details["memory at T = 10 over T = 5"] = round(memory[10] / memory[5], 3)
+    details["memory at T = 10 over T = 5"] = ratio(memory[10], memory[5])
     details["memory goal"], details["memory met"] = MEMORY_GOAL, memory[10] <= MEMORY_GOAL * memory[5]
     if torch.cuda.is_available():
         details["gpu"] = on_gpu(size, classes, rounds)

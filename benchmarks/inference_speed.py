@@ -25,6 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from record import elapsed
+
 CLASSES = 19
 GOAL = 30.0
 NETWORKS = (
@@ -123,7 +125,7 @@ def turns(
         for name, runner in runners.items():
             began = time.perf_counter()
             runner(image)
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(elapsed(began))
     for name, taken in seconds.items():
         median = statistics.median(taken)
         rows[name][engine] |= {"frames_a_second": 1 / median, "median_seconds": median, "seconds": taken}

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,19 @@ def record(
         waiting.replace(target)
     print(json.dumps(line, ensure_ascii=False), flush=True)
     return kept
+
+
+def elapsed(began: float) -> float:
+    """Seconds since `began` of `time.perf_counter`; never 0, however coarse the clock: rates and ratios divide by it."""
+    return max(time.perf_counter() - began, 1e-9)
+
+
+def ratio(over: float, under: float) -> float | None:
+    """`over` / `under` of two measured amounts, three digits; None where `under` was too small to be measured.
+
+    Memory that a small case adds may lie in pages which the process holds already, and is then 0.
+    """
+    return round(over / under, 3) if under > 0 else None
 
 
 def machine() -> dict[str, Any]:

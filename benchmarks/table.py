@@ -117,13 +117,17 @@ def crf_rnn_lines(details: dict) -> list[str]:
     return lines
 
 
+def _times(ratio: float | None) -> str:
+    return "by too little at T = 5 to be measured" if ratio is None else f"{ratio:g} times"
+
+
 def crf_rnn_speed_lines(details: dict) -> list[str]:
     """Milliseconds of forward and backward, and memory."""
     memory = details["growth of memory in MiB at T iterations"]
     return [
         f"CRF-RNN forward and backward, {details['case']}; memory grows by "
         + ", ".join(f"{value:g} MiB at T = {iterations}" for iterations, value in memory.items())
-        + f", {details['memory at T = 10 over T = 5']:g} times:",
+        + f", {_times(details['memory at T = 10 over T = 5'])}:",
         "",
         "| | milliseconds |",
         "|---|---|",

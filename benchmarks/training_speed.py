@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from record import elapsed
+
 GOAL = 1.3
 MODEL, OPTIONS = "deeplabv3plus:mobilenetv2_100", {"pad_type": "same"}
 
@@ -124,7 +126,7 @@ def ours(data: Path, steps: int, crop: tuple[int, int]) -> float:
     began = time.perf_counter()
     for _ in range(steps):
         fit._step(iter([next(batches)]))
-    return 8 * steps / (time.perf_counter() - began)
+    return 8 * steps / elapsed(began)
 
 
 def plain(data: Path, steps: int, crop: tuple[int, int]) -> float:
@@ -169,7 +171,7 @@ def plain_loop(data: Path, steps: int, crop: tuple[int, int], low_precision: boo
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return 8 * steps / (time.perf_counter() - began)
+    return 8 * steps / elapsed(began)
 
 
 class PlainFolder:

@@ -16,8 +16,8 @@ PARTS = {"record", "table", "faults", "crf_cases", "crf_classifiers", "crf_filte
 """What scripts are made of: no benchmarks themselves."""
 SCRIPTS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in PARTS)
 NEEDS_SHARED = {"camvid", "camvid_lineup", "crf_rnn", "int8", "stanford"}
-MAY_LOSE = {"crf_rnn"}
-"""A difference, which may fall below 0."""
+MAY_BE_BELOW_0 = {"crf_rnn"}
+"""A difference."""
 
 
 @pytest.mark.thorough
@@ -28,14 +28,15 @@ def test_quick_form(script: Path, request: pytest.FixtureRequest) -> None:
     result = ROOT / "benchmarks" / "results" / f"{script.stem}.json"
     before = result.read_bytes() if result.exists() else None
     done = subprocess.run(
-        [sys.executable, str(script), "--quick"], capture_output=True, text=True, timeout=500, cwd=ROOT,
+        [sys.executable, str(script), "--quick"], capture_output=True, text=True, cwd=ROOT,
         env={**os.environ, "MPLBACKEND": "Agg"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     line = json.loads(done.stdout.splitlines()[-1])
     assert list(line) == ["name", "value", "unit", "versus", "goal", "met"]
     assert line["name"] == script.stem
-    assert math.isfinite(line["value"]) and (line["value"] > 0 or script.stem in MAY_LOSE)
+    # no more of the value: what a small case adds to a process's memory, say, is often 0
+    assert math.isfinite(line["value"]) and (line["value"] >= 0 or script.stem in MAY_BE_BELOW_0)
     assert isinstance(line["met"], bool)
     assert (result.read_bytes() if result.exists() else None) == before
 

@@ -12,6 +12,21 @@ from segfield.models.classifier import Classifier, TrainingOutput
 from tests.models.networks import TINY
 
 every_classifier = pytest.mark.parametrize("name", sorted(CLASSIFIERS))
+ONE_A_FAMILY = {
+    "deeplab_msc_largefov",
+    "deeplab_resnet101",
+    "dilation10",
+    "fcn8s",
+    "icnet",
+    "scnet",
+    "unet",
+    "unet_padded",
+}
+"""The one with the most parts of each; its kin share its code, and are exported and compiled in `make test-all`."""
+one_a_family = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in ONE_A_FAMILY else pytest.mark.thorough) for name in sorted(CLASSIFIERS)],
+)
 
 
 def tiny(name: str, bands: int = 3, classes: int = 4) -> Classifier:
@@ -51,7 +66,7 @@ def test_it_learns_a_batch(name: str) -> None:
     assert not lacking
 
 
-@every_classifier
+@one_a_family
 def test_onnx_gives_the_same_at_two_sizes(name: str, tmp_path: Path) -> None:
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -67,7 +82,7 @@ def test_onnx_gives_the_same_at_two_sizes(name: str, tmp_path: Path) -> None:
         torch.testing.assert_close(given, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
-@every_classifier
+@one_a_family
 def test_compiled_whole_it_gives_the_same(name: str) -> None:
     """One graph without breaks, whose operations are those of the plain network: the numbers are equal but for the last digit."""
     network = tiny(name).eval()

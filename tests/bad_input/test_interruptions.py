@@ -1,6 +1,8 @@
 """Ctrl-C, kill −9 and full disks, by the real command line: what was finished stays, and the same command goes on.
 
-That an interrupted training ends with exactly the weights of an uninterrupted one is in tests/training/test_loop.py.
+Real signals to real processes, at whatever moment they come, are left to `make test-all`: the same stops, at every file that
+is written, are in tests/inference/test_stopped.py, and that an interrupted training ends with exactly the weights of an
+uninterrupted one is in tests/training/.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import pytest
 from tests.bad_input.conftest import CommandLine
 from tests.bad_input.folders import NETWORK, QUICK, contents, picture, truth, write_folder, write_mask
 from tests.told import says
+from tests.writes import watched_writes
 
 
 def _start(*words: object) -> subprocess.Popen[str]:
@@ -37,12 +40,50 @@ def _wait(child: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.filterwarnings("ignore:.*holds 2 frames")
+@pytest.mark.parametrize("state", [1, 2])
+def test_ctrl_c_as_a_state_is_kept(segfield: CommandLine, data: Path, tmp_path: Path, state: int) -> None:
+    """In this process: the signal comes as the first, or second, resume state takes its name."""
+    spoil_with_frames(data)
+    run, states = tmp_path / "run", []
+
+    def stop(_: int, file: Path) -> None:
+        if file.name == "resume.safetensors":
+            states.append(file)
+            if len(states) == state:
+                signal.raise_signal(signal.SIGINT)
+
+    words = ("train", data, "--out", run, *NETWORK, "--epochs", 2, "--save_every", "0.000001s")
+    with watched_writes(stop):
+        told = segfield(*words)
+    assert told.status == 2
+    stopped = stopped_at(told.err, run)
+    assert 1 <= stopped < 4
+    went_on = segfield.works(*words).out
+    assert f"going on at step {stopped} of {run}" in went_on.replace("\n", " ")
+    assert (run / "report.html").is_file() and (run / "scores.json").is_file()
+
+
+def spoil_with_frames(data: Path) -> None:
+    """A file that is read with a warning."""
+    picture().save(data / "images" / "train" / "4.gif", save_all=True, append_images=[picture(1)])
+    write_mask(data / "masks" / "train" / "4.png", truth())
+
+
+def stopped_at(told: str, run: Path) -> int:
+    """The step, from what stands on stderr: a library's warning, as a line without our source, and the stop, a sentence."""
+    note, sentence = told.splitlines()
+    assert note.startswith("note: ") and note.endswith("4.gif holds 2 frames; the first is read")
+    assert sentence.startswith("segfield: stopped at step ")
+    assert sentence.endswith(f"nothing is lost: the same command goes on from there ({run})")
+    return int(sentence.removeprefix("segfield: stopped at step ").split(";")[0])
+
+
 @pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:.*holds 2 frames")
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_ctrl_c_in_training(segfield: CommandLine, data: Path, tmp_path: Path) -> None:
-    picture().save(data / "images" / "train" / "4.gif", save_all=True, append_images=[picture(1)])
-    write_mask(data / "masks" / "train" / "4.png", truth())
+    spoil_with_frames(data)
     run = tmp_path / "run"
     words = ("train", data, "--out", run, *NETWORK, "--epochs", 60, "--validate_every", 20, "--save_every", "0.001s")
     child = _start(*words)
@@ -50,12 +91,7 @@ def test_ctrl_c_in_training(segfield: CommandLine, data: Path, tmp_path: Path) -
     child.send_signal(signal.SIGINT)
     _, told = child.communicate(timeout=300)
     assert child.returncode == 2, told
-    # a library's warning is a line of ours, without our source; the stop is a sentence
-    note, sentence = told.splitlines()
-    assert note.startswith("note: ") and note.endswith("4.gif holds 2 frames; the first is read")
-    assert sentence.startswith("segfield: stopped at step ")
-    assert sentence.endswith(f"nothing is lost: the same command goes on from there ({run})")
-    stopped = int(sentence.removeprefix("segfield: stopped at step ").split(";")[0])
+    stopped = stopped_at(told, run)
     assert 1 <= stopped < 120
     told = segfield.works(*words).out
     assert f"going on at step {stopped} of {run}" in told.replace("\n", " ")

@@ -3,9 +3,8 @@
 import json
 import subprocess
 import sys
-import time
+import threading
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,9 @@ from PIL import Image
 from segfield.commands import predict as verb
 from segfield.commands.predict import predict
 from segfield.data.scenes import SCENE_CLASSES, draw_sequence
+from segfield.data.video import VideoReader
 from segfield.errors import DataError, SegfieldError, SettingError
+from segfield.inference import video
 from tests.commands.test_predict import segmenter_file, write_photo  # noqa: F401 (a fixture)
 from tests.data.films import pictures, write_film
 from tests.inference.networks import Confident, FakeSegmenter, pixelwise
@@ -277,15 +278,24 @@ def test_real_frames_of_davis(shared_data, tmp_path, monkeypatch):
 
 
 def test_reading_and_predicting_overlap(segmenter_file, tmp_path, monkeypatch):  # noqa: F811
-    """A slow network hides the time of the other stages: the whole takes little more than the network."""
-    clip = write_film(tmp_path / "clip.mp4", pictures(12, (240, 320)))
+    """The network waits, in every frame, until the next one has been read: one after the other, it would wait for ever."""
+    clip = write_film(tmp_path / "clip.mp4", pictures(12))
+    read = [threading.Event() for _ in range(14)]
 
-    def slow(tiles):
-        time.sleep(0.08)
-        return pixelwise(tiles[..., :1, :1]).expand(-1, -1, *tiles.shape[2:])
+    class Told(VideoReader):
+        def __iter__(self):
+            for number, frame in enumerate(super().__iter__()):
+                read[number].set()
+                yield frame
+            read[12].set()
 
-    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(slow))
+    waited = []
+
+    def patient(tiles):
+        waited.append(read[len(waited) + 1].wait(300))
+        return pixelwise(tiles)
+
+    monkeypatch.setattr(video, "VideoReader", Told)
+    monkeypatch.setattr(verb, "load_segmenter", lambda file, device, engine: FakeSegmenter(patient))
     predicted(segmenter_file, clip, tmp_path / "out")
-    report = json.loads((Path(tmp_path) / "out" / "video" / "clip.json").read_text())
-    assert report["latency"] > 0.08
-    assert report["seconds"] < 12 * report["latency"] * 2 + 0.5
+    assert waited == [True] * 12

@@ -18,7 +18,7 @@ def test_every_part_is_done_once(count: int) -> None:
 
 
 def test_parts_that_wait_for_each_other_come_to_an_end() -> None:
-    everybody = threading.Barrier(12, timeout=20)
+    everybody = threading.Barrier(12, timeout=300)
     together(12, lambda part: everybody.wait() and None)  # type: ignore[func-returns-value]
     assert not everybody.broken
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +20,6 @@ class FileServer(ThreadingHTTPServer):
         self.ranges: list[str | None] = []
         self.drop_after: list[int] = []  # each: end one connection after that many body bytes
         self.failures: list[int] = []  # each: answer one request with that status
-        self.stall: list[float] = []  # each: one request sleeps that long in the middle of the body
         self.ignores_range = False
         self.content_type = "application/octet-stream"
 
@@ -64,11 +62,6 @@ class _Handler(BaseHTTPRequestHandler):
             if self.server.drop_after:
                 self.wfile.write(body[: self.server.drop_after.pop(0)])
                 self.close_connection = True
-            elif self.server.stall:
-                self.wfile.write(body[: len(body) // 2])
-                self.wfile.flush()
-                time.sleep(self.server.stall.pop(0))
-                self.wfile.write(body[len(body) // 2 :])
             else:
                 self.wfile.write(body)
         except OSError:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def server() -> Iterator[FileServer]:
 
 
 def fetch(server: FileServer, folder: Path, path: str = "/data/set.bin", **settings: object) -> Download:
-    options = {"retries": 3, "timeout": 5.0, "pause": 0.01, **settings}
+    options = {"retries": 3, "timeout": 120.0, "pause": 0.01, **settings}
     return download(server.url(path), folder, **options)  # type: ignore[arg-type]
 
 
@@ -85,10 +86,39 @@ def test_failures_that_gain_bytes_do_not_exhaust_the_retries(server: FileServer,
     assert fetch(server, tmp_path, retries=1, checksum=SHA256).verified
 
 
-def test_stalled_connection_counts_as_lost(server: FileServer, tmp_path: Path) -> None:
-    server.stall = [1.0]
-    assert fetch(server, tmp_path, timeout=0.2, checksum=SHA256).path.read_bytes() == BODY
-    assert len(server.ranges) == 2
+class Stalled:
+    """A response whose bytes cease to come after the first 100,000: `read` then ends as a socket's time-out does."""
+
+    def __init__(self, response: Any) -> None:
+        self._response, self._begun = response, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._response, name)
+
+    def __enter__(self) -> Stalled:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+
+    def read(self, size: int) -> bytes:
+        if self._begun:
+            raise TimeoutError("timed out")
+        self._begun = True
+        return self._response.read(100_000)  # type: ignore[no-any-return]
+
+
+def test_stalled_connection_counts_as_lost(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, limits = module.urllib.request.urlopen, []
+
+    def urlopen(request: object, timeout: float) -> Any:
+        limits.append(timeout)
+        response = real(request, timeout=120)
+        return Stalled(response) if len(limits) == 1 else response
+
+    monkeypatch.setattr(module.urllib.request, "urlopen", urlopen)
+    assert fetch(server, tmp_path, timeout=7.5, checksum=SHA256).path.read_bytes() == BODY
+    assert server.ranges == [None, "bytes=100000-"] and limits == [7.5, 7.5]
 
 
 def test_server_without_range_starts_anew(server: FileServer, tmp_path: Path) -> None:

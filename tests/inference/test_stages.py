@@ -51,7 +51,7 @@ def test_no_stage_runs_far_ahead(room):
 
 def test_stages_work_at_the_same_time():
     """Three of them wait for each other at every item: one after the other they would wait for ever."""
-    meeting = threading.Barrier(3, timeout=20)
+    meeting = threading.Barrier(3, timeout=300)
 
     def items():
         for item in range(8):

@@ -1,6 +1,7 @@
 """A clip through all stages: what is written is what was predicted, whole or not at all; figures are true."""
 
 import json
+import threading
 import time
 from fractions import Fraction
 
@@ -80,7 +81,7 @@ def test_times_and_odd_sizes_are_kept(tmp_path):
 
 def test_few_frames_are_held_however_long_the_clip(tmp_path, monkeypatch):
     clip = write_film(tmp_path / "long.mp4", pictures(120))
-    decoded, ahead = [0], []
+    decoded, ahead, never = [0], [], threading.Event()
 
     class Counting(VideoReader):
         def __iter__(self):
@@ -90,7 +91,7 @@ def test_few_frames_are_held_however_long_the_clip(tmp_path, monkeypatch):
 
     def slow(tiles):
         ahead.append(decoded[0] - len(ahead))
-        time.sleep(0.002)
+        never.wait(0.002)  # room for a reader that would run ahead
         return pixelwise(tiles)
 
     monkeypatch.setattr(module, "VideoReader", Counting)
@@ -155,14 +156,18 @@ def test_steadiness_is_measured_while_it_runs(clip):
     assert report.smoothing == 0.5 and report.temporal.pairs == 11
 
 
-def test_figures_are_those_of_the_clock(clip):
+def test_figures_are_those_of_the_clock(clip, monkeypatch):
+    """A clock that the network alone moves on: 50 ms a frame, three of them 80, and the first, left out of latencies, 900."""
+    now, taken = [100.0], iter([0.9, *[0.05] * 8, *[0.08] * 3])
+
     def slow(tiles):
-        time.sleep(0.05)
+        now[0] += next(taken)
         return pixelwise(tiles)
 
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     report = predict_video(predictor(slow), clip, {})
-    assert 0.05 < report.latency <= report.latency_95 < 1
-    assert report.seconds > 12 * 0.05
+    assert report.latency == pytest.approx(0.05) and report.latency_95 == pytest.approx(0.08)
+    assert report.seconds == pytest.approx(0.9 + 8 * 0.05 + 3 * 0.08)
     assert report.frames_a_second == pytest.approx(12 / report.seconds)
     assert not report.real_time and not report.network_in_time
     assert "slower than real time" in report.sentences()[0]

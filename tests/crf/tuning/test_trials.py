@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import time
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -165,20 +166,29 @@ def test_half_precision_probabilities_sum_to_one_afterwards() -> None:
     np.testing.assert_allclose(probabilities, SAMPLES[0][1].astype(np.float64), atol=2e-3)
 
 
-def test_results_come_in_order_and_an_error_stops_what_has_not_begun() -> None:
+def test_results_come_in_order_and_an_error_stops_what_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     assert over_images(lambda i: i * i, 7, 3, None, "square") == [0, 1, 4, 9, 16, 25, 36]
-    begun = []
+    begun, stopped = [], threading.Event()
+    real = ThreadPoolExecutor.shutdown
+
+    def shutdown(pool: ThreadPoolExecutor, *given: Any, **settings: Any) -> None:
+        if settings.get("cancel_futures"):
+            real(pool, wait=False, cancel_futures=True)
+            stopped.set()
+        real(pool, *given, **settings)
 
     def work(index: int) -> int:
         begun.append(index)
         if index == 1:
             raise DataError("no")
-        time.sleep(0.002)
+        if index == 2:  # has begun by the time the error is heard of
+            assert stopped.wait(300)
         return index
 
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", shutdown)
     with pytest.raises(DataError, match="no"):
         over_images(work, 500, 1, None, "fail")
-    assert len(begun) < 500
+    assert set(begun) <= {0, 1, 2}
 
 
 def test_on_a_device_each_unary_is_sent_once_a_bandwidth_pair_and_labels_alone_come_back(

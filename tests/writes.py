@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -37,3 +41,30 @@ def kept_instants(folder: Path, into: Path) -> Iterator[list[Path]]:
 
     with watched_writes(keep):
         yield instants
+
+
+SENDING = """
+import itertools, os, pathlib, sys
+from segfield.commands.main import main
+name, number, signal = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+real, seen = pathlib.Path.replace, itertools.count(1)
+def replace(self, target):
+    done = real(self, target)
+    if pathlib.Path(target).match(name) and next(seen) == number:
+        os.kill(os.getpid(), signal)
+    return done
+pathlib.Path.replace = replace
+sys.exit(main(sys.argv[4:]))
+"""
+
+
+def stopped_by(number: signal.Signals, file: str, count: int, *words: object) -> subprocess.CompletedProcess[str]:
+    """`segfield WORDS` in a process of its own, which gets the signal once the count-th file like `file` has its name.
+
+    However busy the machine, the process is neither done by then nor not yet begun.
+    """
+    given = [file, count, int(number), *words]
+    return subprocess.run(
+        [sys.executable, "-c", SENDING, *map(str, given)], capture_output=True, text=True, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip

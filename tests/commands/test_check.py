@@ -110,6 +110,7 @@ def test_empty_folder(tmp_path: Path) -> None:
         check(str(tmp_path))
 
 
+@pytest.mark.thorough
 @pytest.mark.shared
 def test_stanford_background_has_two_images_twice_with_unlike_masks(shared_data: Path, tmp_path: Path) -> None:
     unpack(shared_data / "stanford_background" / "iccv09Data.tar.xz", tmp_path)
@@ -123,6 +124,7 @@ def test_stanford_background_has_two_images_twice_with_unlike_masks(shared_data:
     assert report.ignored_share == pytest.approx(0.0051, abs=0.001)
 
 
+@pytest.mark.thorough
 @pytest.mark.shared
 def test_camvid_is_clean(shared_data: Path) -> None:
     report = check(str(shared_data / "camvid" / "CamVid"), quiet=True)

@@ -11,7 +11,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -290,27 +289,48 @@ def test_a_refiner_is_part_of_what_is_compared(compared: Any, here: None, tmp_pa
     assert says(keys, (out / "comparison.html").read_text())
 
 
+TRAINED = """
+import os, pathlib, signal, sys, time
+from segfield.commands import comparison_child
+comparison_child._end_with_parent()
+real, asked = pathlib.Path.replace, []
+def replace(self, target):
+    done = real(self, target)
+    if pathlib.Path(target).name == "resume.safetensors" and not asked:
+        heed = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, lambda *given: (asked.append(1), heed(*given)))
+        os.kill(os.getppid(), NUMBER)
+        while not asked:
+            time.sleep(0.01)
+    return done
+pathlib.Path.replace = replace
+sys.exit(comparison_child.run_words(sys.argv[1:]))
+"""
+"""A run that stops the comparison which began it, by that signal, as it keeps its first state, and waits to be told."""
+
+
 @pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
 def test_stopped_it_goes_on(here: None, tmp_path: Path, number: signal.Signals) -> None:
     """By real processes up to the stop: what trains ends soon with its state kept, and the same command goes on from it."""
-    files = recipes(tmp_path / "r", "narrow", validate_every=60, save_every="0.001s")
-    given = words(tmp_path / "out", *files, seeds=1, epochs=60)
+    files = recipes(tmp_path / "r", "narrow", validate_every=6, save_every="0.001s")
+    given = words(tmp_path / "out", *files, seeds=1, epochs=6)
     run = tmp_path / "out" / "runs" / "narrow-seed0"
-    child = subprocess.Popen([sys.executable, "-m", "segfield", *given], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (run / "resume.safetensors").exists() and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    child.send_signal(number)
-    _, told = child.communicate(timeout=60)
+    trained = TRAINED.replace("NUMBER", str(int(number)))
+    program = (
+        "import sys\nfrom segfield.commands import comparison_queue\nfrom segfield.commands.main import main\n"
+        f"comparison_queue.CHILD = (sys.executable, '-c', {trained!r})\nsys.exit(main(sys.argv[1:]))"
+    )
+    child = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True, check=False)
     if number == signal.SIGINT:
         assert child.returncode == 2
-        assert (
-            told.startswith("segfield: stopped in the run of narrow, seed 0; nothing is lost") and told.count("\n") == 1
-        )
+        assert says("stopped in the run of narrow, seed 0 … nothing is lost", child.stderr)
+        assert child.stderr.count("\n") == 1
+    else:
+        assert child.returncode == -number
     assert not (run / "scores.json").exists()
-    recipes(tmp_path / "r", "narrow", validate_every=60)
+    recipes(tmp_path / "r", "narrow", validate_every=6)
     assert main(given) == 0  # waits for the process that the killed one left behind
     log = (tmp_path / "out" / "measured" / "narrow-seed0" / "log.txt").read_text()
     assert "going on at step" in log and log.count("stopped at step") == 1

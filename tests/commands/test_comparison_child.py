@@ -76,6 +76,7 @@ def test_a_run_that_cannot_be_trained_is_a_sentence_and_a_status(
     assert "widht" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_it_ends_with_who_began_it(tmp_path: Path) -> None:
     done = in_a_process("train", str(measured(tmp_path, epochs=10_000)), held=False)

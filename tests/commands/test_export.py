@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from segfield import exported
 from segfield.commands import export as verb
 from segfield.commands.evaluate import evaluate
 from segfield.commands.export import export
@@ -32,6 +34,18 @@ pytest.importorskip("onnxruntime")
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return segmenter().save(tmp_path / "run" / "segmenter.safetensors")
+
+
+@pytest.fixture(scope="module")
+def whole(trained: str) -> Path:
+    """What `trained` is as ONNX; torch's exporter takes seconds for every network."""
+    return export(trained, str(Path(trained).parent.parent / "whole" / "segmenter.onnx"))
+
+
+@pytest.fixture
+def exported_once(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`trained` is exported by copying `whole`."""
+    monkeypatch.setattr(exported, "export_segmenter", lambda segmenter, out, *_: Path(shutil.copyfile(whole, out)))
 
 
 def test_it_lies_beside_the_segmenter_and_is_checked(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,24 +89,17 @@ def test_a_file_that_no_export_wrote_stays(file: Path, tmp_path: Path) -> None:
     assert file.is_file() and mine.is_symlink()
 
 
-def test_predict_and_evaluate_take_it_in_place_of_the_segmenter(tmp_path: Path) -> None:
-    from segfield.commands.train import train
-    from segfield.training.recipe import Recipe
-
-    data = "scenes:count=10,size=32x48"
-    settings = {"model": "unet_padded", "weights": "none", "options": {"width": 4, "levels": 3}, "batch_size": 2}
-    run = train(Recipe.from_dict({**settings, "data": data, "steps": 4, "device": "cpu", "out": str(tmp_path / "run")}))
-    exported = export(str(run.segmenter), str(tmp_path / "cells.onnx"))
+def test_predict_and_evaluate_take_it_in_place_of_the_segmenter(trained: str, whole: Path, tmp_path: Path) -> None:
     scores = [
-        evaluate(str(file), data, split="test", out=str(tmp_path / name), device="auto", engine=engine).scores  # type: ignore[arg-type]
-        for name, file, engine in (("own", run.segmenter, "auto"), ("exported", exported, "onnxruntime"))
+        evaluate(str(file), SCENES, split="test", out=str(tmp_path / name), device="auto", engine=engine).scores  # type: ignore[arg-type]
+        for name, file, engine in (("own", trained, "auto"), ("exported", whole, "onnxruntime"))
     ]
     assert scores[0].pixel_accuracy == pytest.approx(scores[1].pixel_accuracy, abs=1e-3)
     kept = json.loads((tmp_path / "exported" / "scores.json").read_text(encoding="utf-8"))
-    assert kept["segmenter"] == str(exported)
-    write_scenes(tmp_path / "drawn", data.partition(":")[2])
+    assert kept["segmenter"] == str(whole)
+    write_scenes(tmp_path / "drawn", "count=10,size=32x48")
     images = sorted((tmp_path / "drawn").rglob("images/*"))[:1]
-    files = predict(str(exported), [str(path) for path in images], str(tmp_path / "out"), quiet=True)
+    files = predict(str(whole), [str(path) for path in images], str(tmp_path / "out"), quiet=True)
     assert files and all(path.is_file() for path in files)
 
 
@@ -111,10 +118,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
 SCENES = "scenes:count=20,size=48x64"
 
 
+@pytest.mark.usefixtures("exported_once")
 def test_in_8_bit_integers_it_is_smaller_and_says_what_that_costs(
-    trained: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    trained: str, whole: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    whole = export(trained, str(tmp_path / "whole.onnx"))
     capsys.readouterr()
     assert main(["export", trained, "--int8", SCENES, "--images", "4"]) == 0
     told = capsys.readouterr().out
@@ -132,6 +139,7 @@ def test_in_8_bit_integers_it_is_smaller_and_says_what_that_costs(
     assert abs(scores[0].pixel_accuracy - scores[1].pixel_accuracy) < 0.05
 
 
+@pytest.mark.usefixtures("exported_once")
 def test_integers_that_cost_too_much_are_refused(trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb, "MOST_LOST", -1.0)
     with pytest.raises(SettingError, match=r"mIoU .* → .*too much.*nothing was written"):

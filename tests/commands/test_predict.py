@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -252,42 +249,6 @@ def test_a_full_disk_stops_in_a_sentence_and_loses_nothing(segmenter_file, photo
     monkeypatch.setattr(files.os, "fsync", real)
     assert not list((tmp_path / "out").rglob("*.tmp"))
     assert len(predict(segmenter_file, [str(photos)], str(tmp_path / "out"), device="cpu", quiet=True)) == 12
-
-
-KILLED = """
-import sys, time
-from segfield.commands import predict as verb
-from tests.inference.networks import FakeSegmenter, pixelwise
-def slow(tiles):
-    time.sleep(0.15)
-    return pixelwise(tiles)
-verb.load_segmenter = lambda file, device, engine: FakeSegmenter(slow)
-verb.predict(sys.argv[1], [sys.argv[2]], sys.argv[3], device="cpu")
-"""
-
-
-@pytest.mark.thorough
-def test_killed_and_started_again_it_ends_as_if_never_stopped(segmenter_file, tmp_path):
-    photos, out = tmp_path / "many", tmp_path / "out"
-    for i in range(12):
-        write_photo(photos / f"{i:02}.png", size=10 + i)
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, segmenter_file, str(photos), str(out)], cwd=Path(__file__).parents[2]
-    )
-    deadline = time.monotonic() + 60
-    while len(list(out.glob("overlay/*.jpg"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    left = {file: file.stat().st_mtime_ns for file in out.glob("overlay/*.jpg")}
-    assert 3 <= len(left) < 12
-    for file in out.rglob("*.png"):
-        Image.open(file).load()
-    files = predict(segmenter_file, [str(photos)], str(out), device="cpu", quiet=True)
-    assert len(files) == 36 and all(file.is_file() for file in files)
-    assert sum(file.stat().st_mtime_ns == stamp for file, stamp in left.items()) == len(left)
-    for i in range(12):
-        assert Image.open(out / "ids" / f"{i:02}.png").size == (10 + i, 10 + i)
 
 
 def test_images_of_another_depth_are_mapped_with_one_note_or_refused_with_the_option(tmp_path, monkeypatch, capsys):

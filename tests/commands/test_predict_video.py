@@ -256,6 +256,7 @@ def test_help_names_the_network_for_video(capsys):
     assert "--model icnet" in told and "--smooth" in told and "segfield[video]" in told
 
 
+@pytest.mark.thorough
 @pytest.mark.shared
 def test_real_frames_of_davis(shared_data, tmp_path, monkeypatch):
     """The dark object of a real film, with compression, camera motion and 480 lines: all frames come through, steadily."""

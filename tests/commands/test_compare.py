@@ -325,7 +325,7 @@ def test_stopped_it_goes_on(here: None, tmp_path: Path, number: signal.Signals) 
     child = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True, check=False)
     if number == signal.SIGINT:
         assert child.returncode == 2
-        assert says("stopped in the run of narrow, seed 0 … nothing is lost", child.stderr)
+        assert says("stopped … narrow, seed 0 … nothing is lost", child.stderr)
         assert child.stderr.count("\n") == 1
     else:
         assert child.returncode == -number

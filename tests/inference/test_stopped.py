@@ -31,9 +31,13 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What a user finds: every file but temporary ones."""
-    files = [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".tmp"]
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+    """What a user finds: every file but temporary ones and the command's own record."""
+    names = {file: file.relative_to(folder) for file in folder.rglob("*") if file.is_file()}
+    return {
+        name.as_posix(): file.read_bytes()
+        for file, name in names.items()
+        if not any(part.startswith(".") for part in name.parts)
+    }
 
 
 def stamps(folder: Path) -> dict[Path, int]:

@@ -267,6 +267,7 @@ def test_scoring_a_run_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
         score_run(tmp_path, "val")
 
 
+@pytest.mark.thorough
 def test_a_refiner_is_part_of_what_is_compared(compared: Any, here: None, tmp_path: Path) -> None:
     """As `evaluate` does it: with the CRF that the segmenter file carries; the page tells the mIoU without."""
     out = shutil.copytree(compared[0], tmp_path / "out")

@@ -15,6 +15,7 @@ from segfield.models import build_classifier
 from segfield.models.classifier import Classifier
 from segfield.models.unet import UNet
 from tests.models.networks import TINY
+from tests.models.test_every_classifier import one_a_family
 
 MIB = 2**20
 
@@ -73,7 +74,7 @@ def test_multiply_adds_are_the_sum_over_the_convolutions(name: str) -> None:
     assert costs.multiply_adds(classifier, 96, 128) == sum(counted) > 0
 
 
-@pytest.mark.parametrize("name", sorted(TINY))
+@one_a_family
 def test_every_classifier_can_be_counted(name: str) -> None:
     classifier = build_classifier(name, 3, 5, None, TINY[name])
     small, large = costs.multiply_adds(classifier, 64, 96), costs.multiply_adds(classifier, 128, 192)

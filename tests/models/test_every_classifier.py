@@ -14,6 +14,15 @@ from tests.models.networks import TINY
 every_classifier = pytest.mark.parametrize("name", sorted(CLASSIFIERS))
 ONE_A_FAMILY = {"deeplab_largefov", "deeplab_resnet101", "dilation7", "fcn8s", "icnet", "segnet_basic", "unet_padded"}
 """One of each source file; its kin share its code, and are exported and compiled in `make test-all`."""
+LONG_EXPORTS = {"deeplab_resnet101", "fcn8s", "icnet"}
+"""Of these, a quarter to half a minute in torch's exporter: compiled here, exported there."""
+quick_exports = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ONE_A_FAMILY - LONG_EXPORTS | {"fcn32s"} else pytest.mark.thorough)
+        for name in sorted(CLASSIFIERS)
+    ],
+)
 one_a_family = pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[] if name in ONE_A_FAMILY else pytest.mark.thorough) for name in sorted(CLASSIFIERS)],
@@ -57,7 +66,7 @@ def test_it_learns_a_batch(name: str) -> None:
     assert not lacking
 
 
-@one_a_family
+@quick_exports
 def test_onnx_gives_the_same_at_two_sizes(name: str, tmp_path: Path) -> None:
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

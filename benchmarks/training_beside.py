@@ -41,7 +41,8 @@ def main() -> None:
 
 def measure(others: int, lower: bool, quick: bool) -> None:
     """Turns by turns, so that what else changes on the machine meets all of them."""
-    rates: dict[str, list[float]] = {"alone": [], "beside": [], "beside, waiting awake": []}
+    names = ("alone", "beside") if quick else ("alone", "beside", "beside, waiting awake")
+    rates: dict[str, list[float]] = {name: [] for name in names}
     cores, nice = usable_cores(), 10 if lower else 0
     turns, steps, crop = (1, 2, (64, 96)) if quick else (3, 8, (320, 416))
     with tempfile.TemporaryDirectory() as folder:

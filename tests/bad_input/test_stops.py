@@ -103,3 +103,18 @@ def test_it_ends_as_the_run_that_was_never_stopped(
         if name in ("recipe.yaml", "segmenter.safetensors"):
             found[name] = re.sub(rb"(workers[\\\": ]+)2", rb"\g<1>0", found[name])
         assert found[name] == left[name], name
+
+
+def test_with_little_shared_memory_it_trains_all_the_same(tmp_path: Path) -> None:
+    """As in a container: a batch of these images does not fit there even once."""
+    data = write_folder(tmp_path / "data", count=6, size=(256, 256))
+    words = [sys.executable, "-m", "segfield", "train", str(data), *WORDS, "--workers", "2", "--steps", "2"]
+    mounted = "mount -t tmpfs -o size=9m tmpfs /dev/shm"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mounted], capture_output=True, check=False).returncode:
+        pytest.skip("no small /dev/shm can be mounted here")
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f'{mounted} && exec "$@"', "sh", *words],
+        capture_output=True, text=True, timeout=300, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "--shm-size" in done.stderr and "Traceback" not in done.stderr

@@ -125,7 +125,7 @@ class PaddedUNet(Classifier):
         for up, merge in zip(self.up, self.merge):
             x = merge(torch.cat([skips.pop(), up(x)], dim=1))
         s = self.scores_stride
-        logits: Tensor = self.classify(x)[..., : -(-height // s), : -(-width // s)]  # (B, K, ⌈H/s⌉, ⌈W/s⌉)
+        logits: Tensor = self.classify(x)[..., : (height - 1) // s + 1, : (width - 1) // s + 1]  # (B, K, ⌈H/s⌉, ⌈W/s⌉)
         return logits if self.training else from_label_grid(logits, height, width)
 
 

@@ -41,7 +41,7 @@ TRAIN = [
     (("--model", "unett_padded"), "did you mean unet_padded"),
     (("--model", "deeplabv:resnet18", "--options", "{}"), "decoder 'deeplabv' … mean deeplabv3"),
     (("--model", "unet:resnet1", "--options", "{}"), "encoder 'resnet1' … mean resnet18"),
-    (("--options", "{widht: 2}"), "'widht' … width? … dropout, levels, width"),
+    (("--options", "{widht: 2}"), "'widht' … width? … dropout, levels … width"),
     (("--options", "{width: 0}"), "width … 1 to 512 … 0"),
     (("--options", "{dropout: 3}"), "dropout probability … between 0 and 1 … 3 … leave out"),
     (("--options", "[1]"), "options is [1] … {width: 32}"),

@@ -38,7 +38,7 @@ def test_a_broken_image_is_named_with_its_mend(
     assert says(sentence, told.out) and str(bad) in told.out
     for words in (
         ("train", data, "--out", tmp_path / "run", *NETWORK),
-        ("evaluate", segmenter, data, "--split", "train", "--out", tmp_path / "scores", *QUICK),
+        ("evaluate", segmenter, data, "--split", "train", "--allow_seen", "true", "--out", tmp_path / "scores", *QUICK),
     ):
         said = segfield.refuses(*words)
         assert says(sentence, said) and str(bad) in said
@@ -77,7 +77,9 @@ def test_unusual_images_simply_work(segfield: CommandLine, tmp_path: Path) -> No
     told = segfield.works("train", data, "--out", run, *NETWORK)
     assert "training on 9, validating on 9" in told.out
     segmenter = run / "segmenter.safetensors"
-    segfield.works("evaluate", segmenter, data, "--split", "all", "--out", tmp_path / "scores", *QUICK)
+    segfield.works(
+        "evaluate", segmenter, data, "--split", "all", "--allow_seen", "true", "--out", tmp_path / "scores", *QUICK
+    )
     told = segfield.works("predict", segmenter, data / "images", "--out", out, "--device", "cpu")
     assert says("moving.gif … 3 frames … first", told.err)
     found = sorted((out / "ids").rglob("*.png"))
@@ -93,7 +95,9 @@ def test_16_bit_images_simply_work_but_not_beside_8_bit_ones(segfield: CommandLi
     segmenter = tmp_path / "run" / "segmenter.safetensors"
     segfield.works("check", data)
     segfield.works("train", data, "--out", tmp_path / "run", *NETWORK)
-    segfield.works("evaluate", segmenter, data, "--split", "all", "--out", tmp_path / "scores", *QUICK)
+    segfield.works(
+        "evaluate", segmenter, data, "--split", "all", "--allow_seen", "true", "--out", tmp_path / "scores", *QUICK
+    )
     segfield.works("predict", segmenter, data / "images", "--out", tmp_path / "out", "--device", "cpu")
     picture(0).convert("L").save(files[0])
     assert segfield("check", data).status == 1
@@ -108,7 +112,9 @@ def test_one_pixel_images_simply_work(segfield: CommandLine, data: Path, tmp_pat
     segmenter = tmp_path / "run" / "segmenter.safetensors"
     segfield.works("check", data)
     segfield.works("train", data, "--out", tmp_path / "run", *NETWORK)
-    segfield.works("evaluate", segmenter, data, "--split", "all", "--out", tmp_path / "scores", *QUICK)
+    segfield.works(
+        "evaluate", segmenter, data, "--split", "all", "--allow_seen", "true", "--out", tmp_path / "scores", *QUICK
+    )
     segfield.works("predict", segmenter, data / "images", "--out", tmp_path / "out", "--device", "cpu")
     assert Image.open(tmp_path / "out" / "ids" / "val" / "dot.png").size == (1, 1)
 
@@ -121,7 +127,7 @@ def test_images_that_may_not_be_read(segfield: CommandLine, data: Path, segmente
     assert says(sentence, segfield("check", data).out)
     for words in (
         ("train", data, "--out", tmp_path / "run", *NETWORK),
-        ("evaluate", segmenter, data, "--split", "train", "--out", tmp_path / "scores", *QUICK),
+        ("evaluate", segmenter, data, "--split", "train", "--allow_seen", "true", "--out", tmp_path / "scores", *QUICK),
     ):
         assert says(sentence, segfield.refuses(*words))
     told = segfield("predict", segmenter, data / "images", "--out", tmp_path / "out", "--device", "cpu")

@@ -42,7 +42,18 @@ def test_a_mask_that_does_not_fit_is_named(
     told = segfield("check", data)
     assert told.status == 1 and checked in told.out and str(mask) in told.out
     train = ("train", data, "--out", tmp_path / "run", *NETWORK)
-    evaluate = ("evaluate", segmenter, data, "--split", "train", "--out", tmp_path / "scores", *QUICK)
+    evaluate = (
+        "evaluate",
+        segmenter,
+        data,
+        "--split",
+        "train",
+        "--allow_seen",
+        "true",
+        "--out",
+        tmp_path / "scores",
+        *QUICK,
+    )
     for words in (train, evaluate):
         assert says(sentence.format(mask=mask), segfield.refuses(*words))
     write_mask(mask, truth())
@@ -67,7 +78,9 @@ def test_one_ignored_mask_is_no_harm(segfield: CommandLine, data: Path, segmente
     assert "ignored in 2 of 4" in told.out
     told = segfield.works("train", data, "--out", tmp_path / "run", *NETWORK)
     assert "nan" not in told.out
-    segfield.works("evaluate", segmenter, data, "--split", "all", "--out", tmp_path / "scores", *QUICK)
+    segfield.works(
+        "evaluate", segmenter, data, "--split", "all", "--allow_seen", "true", "--out", tmp_path / "scores", *QUICK
+    )
 
 
 def test_nothing_but_ignored_pixels(segfield: CommandLine, data: Path, segmenter: Path, tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_made(
     ("name", "changed", "told"),
     [
         ("broken", {}, "broken: model 'unet_padded' … options"),
-        ("wide", {"learning_rate": 1000, "optimiser": "sgd"}, "wide: the loss became"),
+        ("wide", {"learning_rate": 1000, "optimiser": "sgd"}, "wide: … the training diverged … learning_rate"),
     ],
 )
 def test_when_all_fail_the_reason_is_told(

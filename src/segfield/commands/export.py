@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +54,7 @@ def export(
     from rich.console import Console
 
     from segfield.data.formats import open_dataset
-    from segfield.data.leftovers import temporary_beside
+    from segfield.data.leftovers import temporary_folder
     from segfield.data.output_plan import Output, OutputFolder
     from segfield.data.replacement import about_to_replace
     from segfield.exported import SUFFIX, ExportedSegmenter, agreement, export_segmenter, quantise_segmenter
@@ -80,9 +79,8 @@ def export(
     loaded.image_range = image_range
     parts = _parts(open_dataset(int8, classes), images, loaded) if int8 else None
     # in its place only when it is known to be right
-    unfinished = temporary_beside(target)
-    draft, whole = unfinished / f"draft{SUFFIX}", unfinished / f"whole{SUFFIX}"
-    try:
+    with temporary_folder(target.parent) as unfinished:
+        draft, whole = unfinished / f"draft{SUFFIX}", unfinished / f"whole{SUFFIX}"
         with console.status(f"exporting {loaded.spec.name}"):
             export_segmenter(loaded, draft)
         told = ""
@@ -105,8 +103,6 @@ def export(
         with place.writing():
             about_to_replace(draft, target)
             draft.replace(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     bands, count = loaded.bands, len(loaded.classes)
     raw = "raw values" if loaded.values is None else f"raw values ({loaded.values})"
     console.print(

@@ -42,7 +42,7 @@ def temporary_beside(target: Path) -> Path:
 def temporary_folder(folder: Path) -> Iterator[Path]:
     """A new folder in another, removed at the end; where the process is killed, by the next one that writes there."""
     made = temporary_beside(folder / "any")
-    made.mkdir()
+    made.mkdir(parents=True)
     try:
         yield made
     finally:

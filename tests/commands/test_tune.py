@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from segfield.commands.arguments import call_with_words
 from segfield.commands.tune import tune
 from segfield.crf.dense_crf import DenseCRF
+from segfield.crf.learn import learn
 from segfield.crf.tuning import grid
 from segfield.data.formats import open_dataset
 from segfield.errors import SegfieldError, SettingError
@@ -170,6 +172,7 @@ def test_weights_are_learned_where_asked(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _nearly_right(monkeypatch, right=False)
+    monkeypatch.setattr("segfield.crf.learn.learn", functools.partial(learn, steps=2))
     learned = _run(file, "--learn", "soft_iou", "--weights", "full", "--folds", "2", "--keep", "true")
     told = " ".join(capsys.readouterr().out.split())
     assert learned.verdict in told

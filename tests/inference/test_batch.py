@@ -87,8 +87,8 @@ def test_stopped_by_hand(tmp_path, images):
 def test_memory_of_the_crf_is_announced_by_the_image(tmp_path, images, capsys):
     """Noise has sixty times the lattice points of a plain image of its size."""
     told = []
-    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
-    for name, pixels in (("plain", np.full((300, 300, 3), 90, np.uint8)), ("noise", noise)):
+    noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3), dtype=np.uint8)
+    for name, pixels in (("plain", np.full((150, 150, 3), 90, np.uint8)), ("noise", noise)):
         file = tmp_path / "in" / f"{name}.png"
         write_png(file, pixels)
         folder = ResultsFolder(tmp_path / name, ("ids",))
@@ -98,6 +98,6 @@ def test_memory_of_the_crf_is_announced_by_the_image(tmp_path, images, capsys):
         assert "and its refinement" in said
         number, unit = said.split("about ")[1].split()[:2]
         told.append(float(number) * {"MiB": 2**20, "GiB": 2**30}[unit])
-        expected = crf_bytes(crf, pixels.transpose(2, 0, 1), 3) + 300 * 300 * (1 + 2 * 3 + 4 * 3)
+        expected = crf_bytes(crf, pixels.transpose(2, 0, 1), 3) + 150 * 150 * (1 + 2 * 3 + 4 * 3)
         assert told[-1] == pytest.approx(expected, rel=0.02)
     assert told[1] > 3 * told[0]

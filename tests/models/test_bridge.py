@@ -192,13 +192,10 @@ ODD: dict[str, dict[str, object]] = {
 """What sees window by window, and what has the image made larger for its patches."""
 
 PAIRS = [(decoder, encoder) for decoder in DECODERS for encoder in ENCODERS] + [("segformer", odd) for odd in ODD]
-QUICK = ("segformer", "test_vit")
 
 
-@pytest.mark.parametrize(
-    ("decoder", "encoder"),
-    [pytest.param(*pair, marks=[] if pair == QUICK else [pytest.mark.thorough]) for pair in PAIRS],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize(("decoder", "encoder"), PAIRS)
 def test_every_decoder_is_exported_with_every_kind_of_encoder(decoder: str, encoder: str, tmp_path: Path) -> None:
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from segfield.crf.dense_crf import DenseCRF
+from segfield.crf.learn import learn
 from segfield.errors import SettingError
 from segfield.segmenter import Segmenter
 from segfield.training.out_of_fold import after_folds, crf_out_of_fold
@@ -31,7 +33,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 
 @pytest.fixture(scope="module")
 def fitted(recipe: Recipe) -> Path:
-    fit_in_stages(recipe)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segfield.training.out_of_fold.learn", functools.partial(learn, steps=2))
+        fit_in_stages(recipe)
     return Path(recipe.out)
 
 

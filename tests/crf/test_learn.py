@@ -21,8 +21,14 @@ START = DenseCRF(bilateral_weight=0.5, bilateral_sxy=8.0, bilateral_srgb=20.0, g
                  iterations=4)  # fmt: skip
 
 
-@pytest.mark.parametrize("goal", ["log_likelihood", "hamming", "soft_iou"])
-@pytest.mark.parametrize("weights", ["potts", "diagonal", "symmetric"])
+QUICK = {("log_likelihood", "symmetric"), ("hamming", "potts"), ("soft_iou", "diagonal")}
+LEARNED = [(goal, w) for goal in ("log_likelihood", "hamming", "soft_iou") for w in ("potts", "diagonal", "symmetric")]
+
+
+@pytest.mark.parametrize(
+    ("goal", "weights"),
+    [pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.thorough) for pair in LEARNED],
+)
 def test_it_learns_what_helps(goal: Any, weights: Any) -> None:
     samples = planted(6)
     found = learn(samples, CLASSES, start=START, goal=goal, weights=weights, iterations=3, steps=6)

@@ -30,7 +30,8 @@ def run(scores: Tensor, one: Tensor, two: Tensor, features: Tensor, kind: Any, i
 
 @pytest.mark.parametrize("separate", [False, True])
 @pytest.mark.parametrize(
-    ("kind", "iterations"), [("none", 2), ("before", 2), ("after", 2), ("symmetric", 2), ("after", 7)]
+    ("kind", "iterations"),
+    [("none", 2), ("before", 2), ("after", 2), ("symmetric", 2), pytest.param("after", 7, marks=pytest.mark.thorough)],
 )
 def test_gradients_to_everything(kind: Any, separate: bool, iterations: int) -> None:
     inputs = given(iterations if separate else 1)

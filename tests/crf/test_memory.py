@@ -53,7 +53,15 @@ CASES: list[tuple[str, int, tuple[int, int], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "classes", "size", "settings"), CASES, ids=lambda value: str(value))
+QUICK = (0, 1, 4, 7, 9)
+"""The others compile loops that no other test of `make test` wants."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "size", "settings"),
+    [pytest.param(*case, marks=() if i in QUICK else pytest.mark.thorough) for i, case in enumerate(CASES)],
+    ids=str,
+)
 def test_what_is_announced_is_within_15_per_cent_of_what_is_taken(
     kind: str, classes: int, size: tuple[int, int], settings: dict[str, Any]
 ) -> None:

@@ -70,3 +70,23 @@ def test_damaged_curves_are_refused(tmp_path: Path, text: str) -> None:
     run.curves.write_bytes(text.encode("latin-1"))
     with pytest.raises(FileFormatError, match=r"curves\.csv is damaged"):
         run.read_curves()
+
+
+@pytest.mark.parametrize("beside", [{}, {"photo.jpg": "x"}])
+def test_a_recipe_of_somebodys_own_stays(tmp_path: Path, beside: dict[str, str]) -> None:
+    mine = tmp_path / "recipe.yaml"
+    mine.write_text("# mine\ndata: cells\nmodel: unet\n", encoding="utf-8")
+    for name, text in beside.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SettingError, match=r"holds no run.*--out"):
+        RunFolder(tmp_path).claim(Recipe(data="cells", out=str(tmp_path)))
+    assert mine.read_text(encoding="utf-8").startswith("# mine")
+
+
+def test_files_beside_a_start_that_failed_are_not_built_over(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    recipe = Recipe(data="cells")
+    assert not folder.claim(recipe) and not folder.claim(recipe)
+    (folder.path / "photo.jpg").write_text("x")
+    with pytest.raises(SettingError, match="holds no run"):
+        folder.claim(recipe)

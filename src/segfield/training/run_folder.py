@@ -20,6 +20,12 @@ from segfield.training.recipe import Recipe, completed
 # Settings that may change between a start and its continuation: they do not change the weights that come out.
 _FREE = ("out", "device", "workers", "threads", "cache", "hold", "save_every", "accept_changed_data")
 
+_OF_A_START = frozenset({"recipe.yaml", "samples.json", "tensorboard", "stages"})
+"""What a start writes before there is anything trained."""
+
+_NEVER_LEFT_OUT = frozenset({"data", "out", "train_split", "precision", "save_every", "seed"})
+"""A run writes every setting into its recipe.yaml; a recipe that somebody wrote by hand has some of them."""
+
 
 class RunFolder:
     """The files of one run.
@@ -59,11 +65,22 @@ class RunFolder:
         if any(file.is_file() for file in (self.state, self.segmenter, self.scores)) and self.recipe.is_file():
             self._check_same(recipe)
             return self.state.is_file()
-        if not self.recipe.is_file() and self.path.is_dir() and any(map(_is_foreign, self.path.iterdir())):
+        if self.path.is_dir() and not self._is_left_by_a_start():
             raise SettingError(f"{self.path} is not empty and holds no run; choose another --out")
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.recipe, yaml.safe_dump(_plain(recipe.as_dict()), sort_keys=False, allow_unicode=True))
         return False
+
+    def _is_left_by_a_start(self) -> bool:
+        """Whether all that lies here was left by a start that trained nothing: a recipe of somebody's own is not."""
+        left = {path.name for path in self.path.iterdir() if path.name != run_lock.NAME and not is_temporary(path)}
+        if not left <= _OF_A_START:
+            return False
+        try:
+            read = yaml.safe_load(self.recipe.read_text(encoding="utf-8")) if self.recipe.name in left else {}
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            return False
+        return not left or (isinstance(read, dict) and read.keys() >= _NEVER_LEFT_OUT)
 
     def is_finished(self) -> bool:
         """Whether the run was trained and reported to its end."""
@@ -118,11 +135,6 @@ class RunFolder:
     def write_scores(self, scores: Mapping[str, Any]) -> None:
         """Write scores.json: from now on the run is finished."""
         write_text(self.scores, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
-
-
-def _is_foreign(path: Path) -> bool:
-    """Whether something in a folder was put there by another than a start that was killed as it began."""
-    return path.name != run_lock.NAME and not is_temporary(path)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

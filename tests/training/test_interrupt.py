@@ -85,13 +85,30 @@ def test_a_second_ctrl_c_is_the_last_one_heard() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_once_all_is_said_a_signal_ends_the_process_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """What a process that ends need not put back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_once_all_is_done_a_signal_ends_the_process_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where exit handlers would print a traceback."""
     ended: list[int] = []
     monkeypatch.setattr("os._exit", ended.append)
     with CommandSignals(is_process=True) as signals:
-        signals.hear_no_more()
         signals.status = 2
     signal.raise_signal(signal.SIGINT)
     signal.raise_signal(signal.SIGTERM)
     assert ended == [2, 2]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_after_a_stop_signals_are_dropped_by_the_system() -> None:
+    """The interpreter puts its own handlers back to the system's as it ends, and a second Ctrl-C would change the status."""
+    with CommandSignals(is_process=True) as signals:
+        signals.hear_no_more()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == [signal.SIG_IGN] * 2

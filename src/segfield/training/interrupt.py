@@ -70,8 +70,8 @@ class CommandSignals(_Handlers):
     """The signals of one command: SIGTERM ends it as Ctrl-C does, and its last sentence is not cut short by another.
 
     Args:
-        is_process: whether the process ends with the command; signals then end it without a word once all is said, where exit
-            handlers would print a traceback. Else the handlers of before are put back.
+        is_process: whether the process ends with the command; signals then end it without a word once all is done, where exit
+            handlers would print a traceback, and are not heard after a stop. Else the handlers of before are put back.
     """
 
     entered: CommandSignals | None = None
@@ -80,6 +80,7 @@ class CommandSignals(_Handlers):
         super().__init__()
         self.is_process = is_process
         self.status = 0
+        self._hears = True
 
     def __enter__(self) -> CommandSignals:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -88,7 +89,8 @@ class CommandSignals(_Handlers):
         return self
 
     def hear_no_more(self) -> None:
-        """Signals are dropped from here on."""
+        """Signals are dropped from here on, by the system itself: the interpreter drops handlers of its own as it ends."""
+        self._hears = False
         for number in _STOPS:
             self._install(number, signal.SIG_IGN)
 
@@ -99,7 +101,7 @@ class CommandSignals(_Handlers):
         if not self.is_process:
             self._restore()
             return
-        for number in _STOPS:
+        for number in _STOPS if self._hears else ():
             if signal.getsignal(number) is not signal.SIG_IGN or number in self._before:
                 self._install(number, self._leave)
 

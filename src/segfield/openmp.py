@@ -11,8 +11,10 @@ import os
 import sys
 from collections.abc import MutableMapping
 
-WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-"""GNU's: so many questions, tens of microseconds, about as long as a thread takes to wake. Intel's and LLVM's: milliseconds."""
+WAITING = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "0"}
+"""GNU's: so many questions. With fewer, threads sleep between the layers of a training that has the machine to itself; with many
+more, one beside other work suffers. Intel's and LLVM's: milliseconds.
+"""
 _CHOSEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
 

@@ -16,7 +16,7 @@ from segfield.data.leftovers import is_running
 from segfield.errors import DataError, SegfieldError
 from segfield.machine import Room
 from segfield.training import batches
-from segfield.training.workers import born_shielded, faults_in_words
+from segfield.training.workers import _after_a_moment, born_shielded, faults_in_words
 from tests.training.test_batches import Numbered, _batches
 
 LOADER = """
@@ -129,3 +129,11 @@ def test_a_signal_meanwhile_is_heard_afterwards() -> None:
         assert heard == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_fault_is_told_a_moment_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever dies of the run's own death is gone by then."""
+    steps: list[object] = []
+    monkeypatch.setattr("segfield.training.workers.time.sleep", steps.append)
+    _after_a_moment(lambda *fault: steps.append(fault))(ValueError, "x", None)
+    assert steps == [0.5, (ValueError, "x", None)]

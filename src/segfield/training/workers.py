@@ -9,7 +9,9 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from segfield.errors import SegfieldError
 
@@ -47,7 +49,18 @@ def begin(number: int) -> None:
         threading.Thread(target=_end_when_told, args=(parent,), daemon=True).start()
     else:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.excepthook = _after_a_moment(sys.excepthook)
     _end_with(parent)
+
+
+def _after_a_moment(usual: Callable[..., Any]) -> Callable[..., Any]:
+    """Faults are told half a second later: those that come of a run that was killed end with this process before."""
+
+    def told(*fault: Any) -> None:
+        time.sleep(0.5)
+        usual(*fault)
+
+    return told
 
 
 def _end_when_told(parent: int) -> None:

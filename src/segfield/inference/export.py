@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from segfield.data.files import replacing
+from segfield.inference.adaptive_pooling import pooling_translations
 from segfield.inference.same_padding import same_as_operators, translations
 
 OPSET = 18
@@ -59,7 +60,7 @@ def export_onnx(
             dynamic_shapes={"image": free},
             dynamo=True,
             opset_version=OPSET,
-            custom_translation_table=translations(),
+            custom_translation_table=translations() | pooling_translations(),
         )
         if program is None:
             raise RuntimeError("torch.onnx.export gave no program")

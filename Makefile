@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-all lint clean
+.PHONY: install demo test quick test-all lint clean
 
 install: $(VENV)/.installed
 
@@ -21,7 +21,11 @@ demo: install
 # named: started again, the run would wait for its tests for ever.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --max-worker-restart 0
 
-test: install lint
+# Lint and types need one core for half a minute, and so run beside the tests.
+test: install
+	$(MAKE) --jobs 2 lint quick
+
+quick: install
 	$(PYTEST) -m "not thorough and not slow"
 
 # Everything: what `make test` runs, and then what it leaves out. `make test test-all` runs each test once as well.

@@ -13,6 +13,9 @@ import pytest
 
 from segfield.commands.main import main
 from tests.bad_input.folders import NETWORK, write_folder
+from tests.plain_figures import plain_figures
+
+__all__ = ["plain_figures"]
 
 
 class Told(NamedTuple):

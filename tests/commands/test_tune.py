@@ -172,7 +172,7 @@ def test_weights_are_learned_where_asked(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _nearly_right(monkeypatch, right=False)
-    monkeypatch.setattr("segfield.crf.learn.learn", functools.partial(learn, steps=2))
+    monkeypatch.setattr("segfield.crf.learn.learn", functools.partial(learn, steps=2, decay=1e-2))
     learned = _run(file, "--learn", "soft_iou", "--weights", "full", "--folds", "2", "--keep", "true")
     told = " ".join(capsys.readouterr().out.split())
     assert learned.verdict in told

@@ -34,7 +34,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
 @pytest.fixture(scope="module")
 def fitted(recipe: Recipe) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("segfield.training.out_of_fold.learn", functools.partial(learn, steps=2))
+        patch.setattr("segfield.training.out_of_fold.learn", functools.partial(learn, steps=1, decay=1e-2))
         fit_in_stages(recipe)
     return Path(recipe.out)
 

@@ -116,18 +116,19 @@ def planted(fault: Fault, root: Path = ROOT) -> str:
 
 
 def selection(makefile: str) -> Selection:
-    """What the targets test and test-all of the Makefile run.
+    """What the targets quick (of test) and test-all of the Makefile run.
 
     Raises:
         SystemExit: if it is not written as expected.
     """
     arguments = re.search(r"^PYTEST :=.* -m pytest (.*)$", makefile, re.MULTILINE)
     marks = [
-        re.search(rf"^{target}:.*\n\t\$\(PYTEST\).* -m \"([^\"]+)\"", makefile, re.M) for target in ("test", "test-all")
+        re.search(rf"^{target}:.*\n\t\$\(PYTEST\).* -m \"([^\"]+)\"", makefile, re.M)
+        for target in ("quick", "test-all")
     ]
     if arguments is None or marks[0] is None or marks[1] is None:
         raise SystemExit(
-            "the Makefile's targets test and test-all are not of the form that benchmarks/planted_faults.py reads"
+            "the Makefile's targets quick and test-all are not of the form that benchmarks/planted_faults.py reads"
         )
     return Selection(shlex.split(arguments[1]), marks[0][1], marks[1][1])
 

@@ -23,15 +23,14 @@ def pooling_translations() -> dict[Any, Any]:
 
 def pooled(image: Any, output_size: Sequence[int]) -> Any:
     """(B, C, H, W) → (B, C, h, w), as ONNX operators."""
-    from onnxscript import opset18 as onnx
-
+    onnx = _operators()
     rows, columns = (averaging(onnx.Shape(image, start=axis, end=axis + 1), output_size[axis - 2]) for axis in (2, 3))
     return onnx.MatMul(onnx.MatMul(rows, image), onnx.Transpose(columns, perm=[1, 0]))
 
 
 def averaging(size: Any, bins: int) -> Any:
     """The size n of one axis, (1,) → (bins, n): each row the mean over one window."""
-    from onnxscript import opset18 as onnx
+    onnx = _operators()
 
     def windows(first: int, rounded_up: int) -> Any:
         """(bins, 1): the borders of the windows from number `first` on, rounded down or up."""
@@ -43,3 +42,10 @@ def averaging(size: Any, bins: int) -> Any:
     pixels = onnx.Range(onnx.Constant(value_int=0), onnx.Squeeze(size), onnx.Constant(value_int=1))
     inside = onnx.And(onnx.GreaterOrEqual(pixels, starts), onnx.Less(pixels, ends))
     return onnx.Div(onnx.Cast(inside, to=FLOAT), onnx.Cast(onnx.Sub(ends, starts), to=FLOAT))
+
+
+def _operators() -> Any:
+    """onnxscript is needed by an export alone; its types tell integers from floats where ONNX does not."""
+    from onnxscript import opset18
+
+    return opset18

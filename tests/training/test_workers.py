@@ -125,9 +125,7 @@ def test_a_signal_meanwhile_is_heard_afterwards() -> None:
     before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     try:
         with born_shielded():
-            signal.pthread_kill(
-                threading.get_ident(), signal.SIGTERM
-            )  # other threads shield nothing, and children are not theirs
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # other threads are not shielded
             assert not heard
         assert heard == [signal.SIGTERM]
     finally:

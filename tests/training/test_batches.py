@@ -11,7 +11,8 @@ from segfield.data.augment import Augmentation
 from segfield.data.augmentation import AugmentationConfig
 from segfield.data.dataset import Dataset, Sample
 from segfield.errors import SettingError
-from segfield.training.batches import Batches, HeldBatches, Stream, TrainingItems, item_seed, should_hold
+from segfield.training.batches import Batches, HeldBatches, TrainingItems, should_hold
+from segfield.training.stream import Stream
 
 
 class Numbered(Dataset):
@@ -43,21 +44,6 @@ def _batches(workers: int = 0, rank: int = 0, world: int = 1, size: int = 4, bor
     augmentation = Augmentation(AugmentationConfig(crop=(32, 32)), dataset.classes.ignored_id)
     items = TrainingItems(dataset, augmentation, Stream(10, seed=5), border_weight=border)
     return Batches(items, size, workers, rank, world, torch.device("cpu"))
-
-
-def test_every_sample_comes_once_a_pass() -> None:
-    stream = Stream(10, seed=1)
-    passes = [[stream[p] for p in range(k * 10, k * 10 + 10)] for k in range(3)]
-    assert all(sorted(one) == list(range(10)) for one in passes)
-    assert passes[0] != passes[1]
-    assert [Stream(10, seed=1)[p] for p in range(30)] == [i for one in passes for i in one]
-    assert [Stream(10, seed=2)[p] for p in range(10)] != passes[0]
-
-
-def test_item_seeds_differ() -> None:
-    seeds = {item_seed(s, p) for s in range(20) for p in range(500)}
-    assert len(seeds) == 10_000
-    assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 def test_workers_and_restarts_do_not_change_batches() -> None:

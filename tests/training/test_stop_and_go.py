@@ -28,9 +28,11 @@ from segfield.data import files, leftovers
 from segfield.data.augmentation import AugmentationConfig
 from segfield.errors import FileFormatError, SettingError
 from segfield.training import loop, run_lock
+from segfield.training.adversarial_config import AdversarialConfig
 from segfield.training.interrupt import Interrupted, StopSignals
 from segfield.training.recipe import Recipe
 from segfield.training.run_lock import NAME
+from segfield.training.semi_supervised_config import SemiSupervisedConfig
 
 SMALL = Recipe(
     data="",
@@ -52,6 +54,11 @@ CASES: dict[str, dict[str, Any]] = {
         "accumulate": 2, "batch_size": 1, "ema": 0.9, "patience": 2, "recompute_norm": True, "optimiser": "sgd", "clip": 1.0,
         "save_every": "0.000001s",
     },
+    "adversary": {
+        "adversary": "smallfov_light", "adversarial": AdversarialConfig(stride=1, normalise=True, turns=2), "save_every": "0.000001s",
+        "unlabelled": "train", "semi_supervised": SemiSupervisedConfig(start=0.0),
+    },
+    "no masks": {"unlabelled": "scenes:count=3,size=24x24", "semi_supervised": SemiSupervisedConfig(confidence=0.0), "save_every": "0.000001s"},
     "stages": {"half_size_first": 0.5, "validate_every": 2, "save_every": "0.000001s"},
 }  # fmt: skip
 LEFT = ".segfield-999999999-0123456789ab.tmp"

@@ -8,7 +8,7 @@ import itertools
 import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
@@ -59,6 +59,7 @@ def call_with_words(verb: str, function: Callable[..., Any], words: Sequence[str
         for file in _recipe_files(words):
             recipe.read(file)  # for its sentences about a file that is no recipe
         words += _displaced(words, getattr(recipe, "ALTERNATIVES", ()))
+        words = _with_value(words, getattr(recipe, "ALONE", {}))
     settings = _parse(parser, _spell_out_flags(words, parser))
     if recipe is not None:
         settings.pop("recipe", None)
@@ -100,6 +101,15 @@ def _spell_out_flags(words: Sequence[str], parser: ArgumentParser) -> list[str]:
     spelt: list[str] = []
     for word, following in zip(words, [*words[1:], ""]):
         spelt += [word, "true"] if word in flags and following.lower() not in ("true", "false") else [word]
+    return spelt
+
+
+def _with_value(words: Sequence[str], alone: Mapping[str, str]) -> list[str]:
+    """Options that may stand alone, with the value that they mean then."""
+    spelt: list[str] = []
+    for word, following in zip(words, [*words[1:], "--"]):
+        value = alone.get(word.removeprefix("--")) if following.startswith("--") else None
+        spelt += [word] if value is None else [word, value]
     return spelt
 
 

@@ -87,6 +87,17 @@ class Augmentation:
             return changed, changed_maps[0], changed_maps[1]
         return changed, changed_maps[0]
 
+    def recolour(self, image: Tensor, seed: int, dtype: torch.dtype) -> Tensor:
+        """An image that is in place already: colours, blur and noise alone.
+
+        Args:
+            image: (C, h, w) float32 in the value range of its file.
+            seed: 0 or more.
+            dtype: of the file; integers are clipped to black and white.
+        """
+        decisions = draw(self.config, torch.empty(image.shape[1:]), seed)
+        return self._finish(self._coloured(image[None].clone(), [decisions])[0], decisions, dtype)
+
     def batch(self, images: Tensor, labels: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Many images of one size at once, on the device they are on: the same draws, every one by `grid_sample`.
 

@@ -20,6 +20,8 @@ from segfield.evaluation.scores import ratio
 INK, LINE = "#010203", "#040506"
 """Stand-ins for the page's own colours; no other part of a figure has them."""
 BLUE, ORANGE, GREEN = "#3b82f6", "#f08c2e", "#22a06b"
+IN_TRAINING = ("_accuracy_true", "_accuracy_predicted", "trusted_share")
+"""Endings of what an adversary and images without masks add to the curves."""
 BLUE_PARTS = (59 / 255, 130 / 255, 246 / 255)
 
 
@@ -29,6 +31,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]]) -> str:
     panels = [
         ("loss", losses, 1.0),
         ("validation mIoU, %", [key for key in _keys(rows) if key.endswith("miou")], 100.0),
+        ("measured in training, %", [key for key in _keys(rows) if key.endswith(IN_TRAINING)], 100.0),
         ("learning rate", [key for key in _keys(rows) if key == "learning_rate"], 1.0),
     ]
     shown = [panel for panel in panels if panel[1]]

@@ -16,38 +16,13 @@ from segfield.data.augment import Augmentation
 from segfield.data.dataset import Dataset
 from segfield.errors import DataError, SegfieldError, SettingError
 from segfield.losses.weight_map import border_weight_map
-from segfield.training.objective import Batch
+from segfield.training.objective import Batch, Unlabelled
 from segfield.training.passing import Passed, came_by_pipe, received, sent, size_of, too_little
+from segfield.training.stream import Stream, item_seed
+from segfield.training.unlabelled_items import UnlabelledItem, UnlabelledItems
 from segfield.training.workers import TIMEOUT, begin, born_shielded, faults_in_words
 
 Item = tuple[Tensor, Tensor, Tensor | None]
-
-
-class Stream:
-    """The endless stream of sample indices: one seeded permutation of 0 … n−1 after another.
-
-    Args:
-        length: n.
-        seed: of the run.
-    """
-
-    def __init__(self, length: int, seed: int) -> None:
-        self.length = length
-        self.seed = seed
-        self._pass = -1
-        self._order: list[int] = []
-
-    def __getitem__(self, position: int) -> int:
-        number, offset = divmod(position, self.length)
-        if number != self._pass:
-            self._order = np.random.default_rng([self.seed, 1, number]).permutation(self.length).tolist()
-            self._pass = number
-        return self._order[offset]
-
-
-def item_seed(seed: int, position: int) -> int:
-    """Seed of the random changes to the item at a position of the stream."""
-    return int(np.random.SeedSequence([seed, 2, position]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class TrainingItems(TorchDataset[Item]):
@@ -109,14 +84,19 @@ class _Positions:
         return len(self.batches)
 
 
-class _Told(TorchDataset["Item | SegfieldError"]):
-    """The items; what is wrong with one comes in its place, so that it reaches the run as it is, not as a worker's traceback."""
+class _Told(TorchDataset["Item | UnlabelledItem | SegfieldError"]):
+    """The items; what is wrong with one comes in its place, so that it reaches the run as it is, not as a worker's traceback.
 
-    def __init__(self, items: TrainingItems) -> None:
-        self.items = items
+    Position p of those without a mask is −1 − p.
+    """
 
-    def __getitem__(self, position: int) -> Item | SegfieldError:
+    def __init__(self, items: TrainingItems, unlabelled: UnlabelledItems | None) -> None:
+        self.items, self.unlabelled = items, unlabelled
+
+    def __getitem__(self, position: int) -> Item | UnlabelledItem | SegfieldError:
         try:
+            if position < 0 and self.unlabelled is not None:
+                return self.unlabelled[-1 - position]
             return self.items[position]
         except SegfieldError as error:
             return error
@@ -131,18 +111,26 @@ class Batches:
         workers: processes that prepare batches; 0 prepares them in this one.
         rank, world: this process among all; they share out each step's positions.
         device: where batches go.
+        unlabelled: what stands in each batch beside these, without masks; None for nothing.
     """
 
     def __init__(
-        self, items: TrainingItems, batch_size: int, workers: int, rank: int, world: int, device: torch.device
+        self,
+        items: TrainingItems,
+        batch_size: int,
+        workers: int,
+        rank: int,
+        world: int,
+        device: torch.device,
+        unlabelled: UnlabelledItems | None = None,
     ) -> None:
-        self.batch_size, self.workers = batch_size, workers
+        self.batch_size, self.workers, self.unlabelled = batch_size, workers, unlabelled
         self.rank, self.world = rank, world
         self.device = device
         self._positions = _Positions()
         self._noted = False
         self._loader = DataLoader(
-            _Told(items),
+            _Told(items, unlabelled),
             batch_sampler=self._positions,
             num_workers=workers,
             collate_fn=_passed,
@@ -159,9 +147,7 @@ class Batches:
         Raises:
             SegfieldError: if an item cannot be made, or its process does not answer.
         """
-        span = self.batch_size * self.world
-        starts = [step * span + self.rank * self.batch_size for step in range(first, last)]
-        self._positions.batches = [list(range(start, start + self.batch_size)) for start in starts]
+        self._positions.batches = [self._of_step(step) for step in range(first, last)]
         with born_shielded():
             coming = iter(self._loader)
         while True:
@@ -174,22 +160,34 @@ class Batches:
             if not self._noted and came_by_pipe(passed):
                 self._noted = True
                 warnings.warn(too_little(size_of(passed), self.workers), stacklevel=2)
-            images, labels, weights = map(self._on_device, received(passed))
+            images, labels, weights, weak, strong, known = map(self._on_device, received(passed))
+            without = None if weak is None or strong is None or known is None else Unlabelled(weak, strong, known)
             if images is not None and labels is not None:
-                yield Batch(images, labels, weights)
+                yield Batch(images, labels, weights, without)
+
+    def _of_step(self, step: int) -> list[int]:
+        """Positions of the items with a mask, then of those without, as `_Told` takes them."""
+        start = (step * self.world + self.rank) * self.batch_size
+        without = () if self.unlabelled is None else self.unlabelled.positions(step, self.rank, self.world)
+        return [*range(start, start + self.batch_size), *(-1 - position for position in without)]
 
     def _on_device(self, tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.to(self.device, non_blocking=True)
 
 
-def _passed(items: Sequence[Item | SegfieldError]) -> SegfieldError | tuple[Passed, ...]:
+def _passed(items: Sequence[Item | UnlabelledItem | SegfieldError]) -> SegfieldError | tuple[Passed, ...]:
     """A batch as it leaves its process, or what is wrong with an item of it."""
     whole: list[Item] = []
+    without: list[UnlabelledItem] = []
     for item in items:
         if isinstance(item, SegfieldError):
             return item
-        whole.append(item)
-    batch = collate(whole)
+        if isinstance(item, UnlabelledItem):
+            without.append(item)
+        else:
+            whole.append(item)
+    views = [torch.stack(list(view)) for view in zip(*without)] if without else [None, None, None]
+    batch = (*collate(whole), *views)
     return batch if get_worker_info() is None else sent(batch)
 
 
@@ -201,15 +199,27 @@ class HeldBatches:
         batch_size: items in a batch.
         rank, world: this process among all.
         device: where the data set is held.
+        unlabelled: what stands in each batch beside these, without masks, and is held as well; None for nothing.
     """
 
-    def __init__(self, items: TrainingItems, batch_size: int, rank: int, world: int, device: torch.device) -> None:
-        self.items = items
+    def __init__(
+        self,
+        items: TrainingItems,
+        batch_size: int,
+        rank: int,
+        world: int,
+        device: torch.device,
+        unlabelled: UnlabelledItems | None = None,
+    ) -> None:
+        self.items, self.unlabelled = items, unlabelled
         self.batch_size = batch_size
         self.rank, self.world = rank, world
         samples = [items.dataset[index] for index in range(len(items.dataset))]
         self.images = torch.stack([torch.from_numpy(sample.image) for sample in samples]).to(device)
         self.labels = torch.stack([torch.from_numpy(sample.labels) for sample in samples]).to(device)
+        if unlabelled is not None:
+            without = [unlabelled.dataset[index] for index in range(len(unlabelled.dataset))]
+            self.without = torch.stack([torch.from_numpy(sample.image) for sample in without]).to(device)
 
     def steps(self, first: int, last: int) -> Iterator[Batch]:
         """The batches of step numbers first … last − 1."""
@@ -219,7 +229,15 @@ class HeldBatches:
             positions = range(start, start + self.batch_size)
             chosen = torch.tensor([stream[p] for p in positions], device=self.images.device)
             seeds = [item_seed(stream.seed, p) for p in positions]
-            yield Batch(*self.items.augmentation.batch(self.images[chosen], self.labels[chosen], seeds))
+            images, labels = self.items.augmentation.batch(self.images[chosen], self.labels[chosen], seeds)
+            yield Batch(images, labels, None, self._without(step))
+
+    def _without(self, step: int) -> Unlabelled | None:
+        if self.unlabelled is None:
+            return None
+        positions = self.unlabelled.positions(step, self.rank, self.world)
+        chosen = torch.tensor([self.unlabelled.stream[position] for position in positions], device=self.without.device)
+        return Unlabelled(*self.unlabelled.batch(self.without[chosen], positions))
 
 
 def should_hold(hold: str, device: torch.device, needed: int, same_size: bool, weighted: bool) -> bool:

@@ -7,9 +7,11 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from segfield.data.cache import CachedDataset
 from segfield.data.dataset import Sample
 from segfield.data.files import write_text
 from segfield.errors import FileFormatError, SettingError
+from segfield.machine import usable_threads
 
 Checksums = Mapping[str, Mapping[str, str]]
 """Role ('train', 'val') → name of a sample → checksum."""
@@ -19,6 +21,11 @@ def checksum(sample: Sample) -> str:
     """CRC-32 of image and of labels, 16 hex digits: against changes by accident, at the speed of memory."""
     labels = b"" if sample.labels is None else sample.labels.tobytes()
     return f"{zlib.crc32(sample.image.tobytes()):08x}{zlib.crc32(labels):08x}"
+
+
+def checksums(dataset: CachedDataset) -> dict[str, str]:
+    """Name → checksum of every sample."""
+    return {sample.name: checksum(sample) for sample in dataset.read_all(usable_threads())}
 
 
 def write_checksums(file: Path, checksums: Checksums) -> None:
@@ -50,7 +57,9 @@ def read_checksums(file: Path) -> dict[str, dict[str, str]] | None:
 def changes(before: Checksums, now: Checksums) -> str:
     """Which samples are others than before, with the first names of each kind; empty where none is."""
     return "; ".join(
-        sentence for role in ("train", "val") for sentence in _kinds(before.get(role, {}), now.get(role, {}))
+        sentence
+        for role in ("train", "val", "unlabelled")
+        for sentence in _kinds(before.get(role, {}), now.get(role, {}))
     )
 
 

@@ -18,7 +18,6 @@ from segfield.data.dataset import Dataset
 from segfield.errors import SettingError
 from segfield.segmenter import Segmenter
 from segfield.training.agreement import Agreement
-from segfield.training.batches import item_seed
 from segfield.training.counters import Counters
 from segfield.training.interrupt import Interrupted, StopSignals
 from segfield.training.norm import recompute_norm, whole_images
@@ -31,6 +30,7 @@ from segfield.training.run_folder import RunFolder
 from segfield.training.run_lock import alone_in
 from segfield.training.schedules import rate_factor
 from segfield.training.setup import Measured
+from segfield.training.stream import item_seed
 from segfield.training.tracker import Tracker
 from segfield.training.validation import Validation, validate
 from segfield.training.workers import faults_in_words
@@ -93,10 +93,11 @@ class Fit(Preparation):
                 self._stop()
 
     def _step(self, batches: Iterator[Any]) -> Tensor:
-        """One optimiser step over `accumulate` batches. Returns the mean loss, still on the device."""
+        """One optimiser step over `accumulate` batches. Returns the mean loss, and what the objective measured, on the device."""
         counters, accumulate = self.counters, self.recipe.accumulate
         torch.manual_seed(item_seed(self.recipe.seed, counters.step + (self.fabric.global_rank + 1) * 2**40))
         self._set_rates()
+        self.objective.begin_step(counters.step, self._progress())
         total = torch.zeros((), device=self.fabric.device)
         for number, batch in enumerate(batches):
             for name, losses in self.objective.turns(batch):
@@ -115,17 +116,21 @@ class Fit(Preparation):
                     optimiser.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.classifier, counters.step)
-        return total
+        if not self.objective.measures:
+            return total[None]
+        return torch.cat([total[None], self.objective.measured()])
+
+    def _progress(self) -> float:
+        """How much of the run lies behind, 0..1."""
+        if self.recipe.budget_seconds is not None:
+            return self.counters.seconds / self.recipe.budget_seconds
+        return self.counters.step / (self.budget_steps or 1)
 
     def _set_rates(self) -> None:
         recipe = self.recipe
-        if recipe.budget_seconds is not None:
-            progress = self.counters.seconds / recipe.budget_seconds
-        else:
-            progress = self.counters.step / (self.budget_steps or 1)
         factor = rate_factor(
             recipe.schedule,
-            progress,
+            self._progress(),
             warmup=recipe.warmup,
             power=recipe.power,
             step_every=recipe.step_every,
@@ -145,7 +150,7 @@ class Fit(Preparation):
         counters, recipe = self.counters, self.recipe
         rate = steps_a_second * recipe.batch_size * recipe.accumulate * self.fabric.world_size
         done = counters.seconds if recipe.budget_seconds else counters.step
-        self.display.advance(done, float(self.losses[counters.step - 1 - self.begun]), rate)
+        self.display.advance(done, float(self.losses[counters.step - 1 - self.begun, 0]), rate)
 
     def _stop(self) -> None:
         """Raises Interrupted; the state is saved."""
@@ -177,7 +182,8 @@ class Fit(Preparation):
 
     def _validate_and_save(self, signals: StopSignals) -> None:
         counters, began, over = self.counters, time.monotonic(), self._time_is_over()
-        loss = float(self.fabric.broadcast(float(self.losses[: counters.step - self.begun].mean())))
+        steps = self.losses[: counters.step - self.begun]
+        loss = float(self.fabric.broadcast(float(steps[:, 0].mean())))
         if not math.isfinite(loss):
             raise self._diverged(f"the loss became {loss}")
         if self.average is not None:
@@ -190,7 +196,9 @@ class Fit(Preparation):
         self.validation_seconds = float(self.fabric.broadcast(time.monotonic() - began))
         self.agreement.now(signals)
         counters.seconds = self.agreement.seconds
-        row, best = self._note(loss, result, over)
+        means = dict(zip(self.objective.measures, steps[:, 1:].nanmean(dim=0).tolist()))
+        measures = {name: value for name, value in means.items() if math.isfinite(value)}
+        row, best = self._note(loss, result, over, measures)
         if self.first:
             if best or self.recipe.keep == "last":
                 found = {"val_miou": result.miou, "epoch": row["epoch"]}
@@ -200,11 +208,15 @@ class Fit(Preparation):
             if self.tracker is not None:
                 self.tracker.add(row)
             self.display.validated(row, best)
+            for remark in self.objective.remarks(row):
+                self.display.say(remark)
             if self.recipe.patience and counters.stale >= self.recipe.patience:
                 self.display.say(f"no better mIoU in {counters.stale} validations: stopped early")
         self._save_state()  # last: from a state of before, all of this is done again
 
-    def _note(self, loss: float, result: Validation, over: bool) -> tuple[dict[str, float], bool]:
+    def _note(
+        self, loss: float, result: Validation, over: bool, measures: dict[str, float]
+    ) -> tuple[dict[str, float], bool]:
         """Bring the counters up to date after a validation. Returns its row of the curves, and whether it is the best."""
         counters, patience = self.counters, self.recipe.patience
         best = result.miou > counters.best
@@ -218,6 +230,7 @@ class Fit(Preparation):
             "val_loss": result.loss,
             "val_miou": result.miou,
             "val_pixel_accuracy": result.pixel_accuracy,
+            **measures,
         }
         counters.rows.append(row)
         if best:

@@ -12,17 +12,23 @@ from torch import Tensor, nn
 
 from segfield.classes import Array
 from segfield.data.augment import Augmentation
+from segfield.data.cache import CachedDataset
+from segfield.data.dataset import Dataset
+from segfield.data.formats import open_dataset
+from segfield.data.records import UNLABELLED
+from segfield.data.unlabelled import open_unlabelled, other_than
 from segfield.errors import DataError
 from segfield.losses import CombinedLoss
 from segfield.machine import usable_threads
 from segfield.segmenter import Segmenter
-from segfield.training.batches import Batches, HeldBatches, Stream, TrainingItems, should_hold
+from segfield.training.batches import Batches, HeldBatches, TrainingItems, should_hold
+from segfield.training.build_objective import build_objective
 from segfield.training.counters import Counters
 from segfield.training.crop_plan import plan_in_words, with_crop
 from segfield.training.data_changes import (
     Checksums,
     changes,
-    checksum,
+    checksums,
     read_checksums,
     refusal,
     write_checksums,
@@ -31,7 +37,6 @@ from segfield.training.ema import RunningAverage
 from segfield.training.objective import Objective
 from segfield.training.processes import from_first, keep_freed_memory, on_devices, start_fabric, worker_count
 from segfield.training.recipe import Recipe
-from segfield.training.refined import Refined, build_crf
 from segfield.training.resume import Extras, damaged, load_state, require_alike
 from segfield.training.run_folder import RunFolder
 from segfield.training.seen import trained_on
@@ -46,8 +51,9 @@ from segfield.training.setup import (
     measure,
     open_splits,
 )
-from segfield.training.supervised import Supervised
+from segfield.training.stream import Stream
 from segfield.training.threads import give_threads, go_on_with_threads
+from segfield.training.unlabelled_items import UnlabelledItems, batch_count
 
 
 class Preparation:
@@ -66,15 +72,19 @@ class Preparation:
         self.fabric: Fabric = start_fabric(recipe)
         self.first = self.fabric.is_global_zero
         self.console = console if self.first else None
-        train, val = open_splits(recipe)
+        dataset = open_dataset(recipe.data, recipe.classes)
+        train, val = open_splits(recipe, dataset)
         if not len(val):
             raise DataError(
                 f"the validation split '{val.split_name}' is empty; name another with --val_split or --folds"
             )
         resumed = from_first(self.fabric, lambda: self.folder.claim(recipe))
         self.train, self.val = cached(train, recipe), cached(val, recipe)
+        self.without: Dataset | None = None
+        if recipe.unlabelled != "none":
+            self.without = cached(open_unlabelled(recipe.unlabelled, dataset), recipe)
         if introduce:
-            self._say(f"{train.describe()}\ntraining on {len(train)}, validating on {len(self.val)}")
+            self._introduce(train, dataset)
         self.measured = as_in_start(recipe.start, self._measured(recipe, resumed))
         check_validation(self.val)
         self.trained_on = trained_on(recipe, self.measured.checksums)
@@ -93,21 +103,45 @@ class Preparation:
         if self.console is not None:
             self.console.print(text, highlight=False, soft_wrap=True)
 
+    def _introduce(self, train: Dataset, dataset: Dataset) -> None:
+        beside = "" if self.without is None else f", and on {len(self.without)} without masks"
+        self._say(f"{train.describe()}\ntraining on {len(train)}{beside}, validating on {len(self.val)}")
+        if self.without is None and UNLABELLED in dataset.splits:
+            self._say(f"{len(dataset.split(UNLABELLED))} images have no mask; --unlabelled learns from them as well")
+
     def _measured(self, recipe: Recipe, resumed: bool) -> Measured:
         """One pass over all samples, in the first process alone; refuses those that are not what the run was begun on."""
 
-        def work() -> tuple[Measured, Array | None]:
+        def work() -> tuple[Measured, Array | None, list[int]]:
             found = measure(self.train, usable_threads(), also=self.val)
-            val = {sample.name: checksum(sample) for sample in self.val.read_all(usable_threads())}
-            self._check_data({"train": found.checksums, "val": val}, recipe, resumed)
-            return found, self.train.like
+            sums = {"train": found.checksums, "val": checksums(self.val)}
+            kept: list[int] = []
+            if isinstance(self.without, CachedDataset):
+                self.without.show_like(self.train[0].image)
+                sums["unlabelled"] = checksums(self.without)
+                kept = other_than(sums["val"].values(), sums["unlabelled"].values())
+            self._check_data(sums, recipe, resumed)
+            return found, self.train.like, kept
 
-        found, like = from_first(self.fabric, work)
+        found, like, kept = from_first(self.fabric, work)
         if not self.first:
             if like is not None:
                 self.train.show_like(like)
             self.val.show_like(self.train[0].image)
+            if isinstance(self.without, CachedDataset):
+                self.without.show_like(self.train[0].image)
+        if self.without is not None:
+            self.without = self._not_validated(self.without, kept)
         return found
+
+    def _not_validated(self, without: Dataset, kept: list[int]) -> Dataset:
+        """Images without masks but those that are validated on, which would no longer judge."""
+        left_out = len(without) - len(kept)
+        if not kept:
+            raise DataError(f"all {len(without)} images of --unlabelled are ones that are validated on; name others")
+        if left_out:
+            self._say(f"{left_out} of the images without masks are validated on, and so are left out")
+        return without.subset(kept, without.split_name)
 
     def _check_data(self, now: Checksums, recipe: Recipe, resumed: bool) -> None:
         before = read_checksums(self.folder.samples) if resumed else None
@@ -127,12 +161,9 @@ class Preparation:
         self.loss: CombinedLoss = build_recipe_loss(recipe, self.measured, self.train)
         # clipping needs gradients without float16's scale, which a fused optimiser takes off only as it steps
         fused = not (recipe.clip and getattr(fabric.strategy.precision, "scaler", None) is not None)
-        self.objective: Objective
-        if recipe.crf == "none":
-            self.objective = Supervised(self.classifier, self.loss, self.scaling, recipe, fused)
-        else:
-            crf = build_crf(recipe, len(self.train.classes), self.measured.bands, self.measured.values)
-            self.objective = Refined(self.classifier, crf.to(fabric.device), self.loss, self.scaling, recipe, fused)
+        self.objective: Objective = build_objective(
+            recipe, self.classifier, self.loss, self.scaling, self.measured, fused, console
+        )
         self.networks: dict[str, nn.Module] = dict(self.objective.networks)
         self.optimisers = dict(self.objective.optimisers)
         self.average = RunningAverage(self.classifier, recipe.ema) if recipe.ema else None
@@ -174,12 +205,18 @@ class Preparation:
         stream = Stream(len(self.train), recipe.seed)
         items = TrainingItems(self.train, augmentation, stream, recipe.border_weight, recipe.border_sigma)
         place = (fabric.global_rank, fabric.world_size, fabric.device)
-        held_bytes = self.measured.bytes_an_image * len(self.train)
-        weighted = recipe.border_weight > 0
-        if should_hold(recipe.hold, fabric.device, held_bytes, self.measured.same_size, weighted):
-            self.batches: Batches | HeldBatches = HeldBatches(items, recipe.batch_size, *place)
+        without = None
+        if self.without is not None:
+            count = batch_count(recipe.batch_size, recipe.semi_supervised.ratio)
+            ignored, values = self.train.classes.ignored_id, self.measured.values
+            without = UnlabelledItems(self.without, recipe.augment, ignored, values, recipe.seed, count)
+        held_bytes = self.measured.bytes_an_image * (len(self.train) + len(self.without or ()))
+        weighted, may_hold = recipe.border_weight > 0, recipe.hold == "yes" or fabric.device.type == "cuda"
+        same_size = self.measured.same_size and (not may_hold or self.without is None or _of_one_size(self.without))
+        if should_hold(recipe.hold, fabric.device, held_bytes, same_size, weighted):
+            self.batches: Batches | HeldBatches = HeldBatches(items, recipe.batch_size, *place, without)
         else:
-            self.batches = Batches(items, recipe.batch_size, worker_count(recipe, fabric.device), *place)
+            self.batches = Batches(items, recipe.batch_size, worker_count(recipe, fabric.device), *place, without)
         span = recipe.batch_size * fabric.world_size * recipe.accumulate
         self.steps_an_epoch: int = max(1, round(len(self.train) / span))
         self.budget_steps = recipe.budget_steps(self.steps_an_epoch)
@@ -199,6 +236,8 @@ class Preparation:
         self.begun = step - known
         self.losses = self._no_losses(first)
         if extras.losses is not None:
+            if extras.losses.shape[1] != self.losses.shape[1]:
+                raise damaged(self.folder.state, "its losses are of another objective")
             self.losses[:known] = extras.losses.to(self.fabric.device)
 
     def _no_losses(self, first: int) -> Tensor:
@@ -206,7 +245,8 @@ class Preparation:
 
         One tensor: small ones kept from every step would pin fragments of the memory that layers free.
         """
-        return torch.zeros(self.goal_of(first) - self.begun, device=self.fabric.device)
+        columns = 1 + len(self.objective.measures)
+        return torch.zeros(self.goal_of(first) - self.begun, columns, device=self.fabric.device)
 
     def goal_of(self, first: int) -> int:
         """The step at which the epoch that begins with step `first` is validated."""
@@ -217,3 +257,7 @@ class Preparation:
     def span(self) -> int:
         """Steps between two validations."""
         return int(self.steps_an_epoch * self.recipe.validate_every)
+
+
+def _of_one_size(dataset: Dataset) -> bool:
+    return len({sample.image.shape for sample in dataset}) <= 1

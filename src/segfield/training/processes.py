@@ -7,7 +7,7 @@ import ctypes
 import logging
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar, cast
 
@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from segfield.errors import SegfieldError, SettingError
 from segfield.inference.devices import pick_device
@@ -111,6 +112,21 @@ def gradients_held_back(fabric: Fabric, network: nn.Module, hold: bool) -> Abstr
         return contextlib.nullcontext()
     held: AbstractContextManager[Any] = fabric.no_backward_sync(network, enabled=hold)
     return held
+
+
+@contextlib.contextmanager
+def not_learning(network: nn.Module) -> Iterator[None]:
+    """Within, a network's parameters are constants: gradients go through it to its inputs, and processes tell each other none."""
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    shared = next((module for module in network.modules() if isinstance(module, DistributedDataParallel)), None)
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        with contextlib.nullcontext() if shared is None else shared.no_sync():
+            yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
 
 
 def leave_processes(fabric: Fabric) -> None:

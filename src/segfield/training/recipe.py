@@ -11,7 +11,9 @@ from typing import Any, ClassVar, Literal
 
 from segfield.data.augmentation import AugmentationConfig
 from segfield.errors import FileFormatError, SettingError, did_you_mean
+from segfield.training.adversarial_config import AdversarialConfig
 from segfield.training.recipe_limits import CHOICES, RANGES
+from segfield.training.semi_supervised_config import SemiSupervisedConfig
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,12 @@ class Recipe:
 
     ALTERNATIVES: ClassVar = (("epochs", "steps", "time"),)
     """Settings of which one stands: on the command line one takes the place of the others in a YAML."""
+    ALONE: ClassVar = {"unlabelled": "unlabelled"}
+    """What an option means that stands on the command line without a value."""
+    NESTED: ClassVar = {
+        "augment": AugmentationConfig, "adversarial": AdversarialConfig, "semi_supervised": SemiSupervisedConfig,
+    }  # fmt: skip
+    """Settings that have settings of their own."""
 
     data: str
     """Data set: a folder, FORMAT:PATH (see `segfield data`), or scenes: for drawn street scenes."""
@@ -37,6 +45,11 @@ class Recipe:
     """Which fold validates, 0 to folds - 1."""
     fold_draw: Literal["stretches", "random"] = "stretches"
     """Folds are stretches of the list, which keeps a film's frames together, or drawn at random by the seed."""
+
+    unlabelled: str = "none"
+    """Images to learn from without masks: a split of the data, another data set, a folder of images; alone: the split unlabelled."""
+    semi_supervised: SemiSupervisedConfig = field(default_factory=SemiSupervisedConfig)
+    """How images without masks are learned from."""
 
     model: str = "deeplabv3plus:mobilenetv2_100"
     """Network: a classic one (unet, fcn8s, segnet, icnet …: docs/models.md), or DECODER:ENCODER with any timm encoder."""
@@ -108,6 +121,11 @@ class Recipe:
     """Share of the run in which the rate rises from zero."""
     ema: float = 0.0
     """Decay of the running average of the weights that is validated and saved, e.g. 0.999; 0 for none."""
+
+    adversary: str = "none"
+    """A second network that learns to tell true label maps from predicted ones, and so teaches the first: largefov, smallfov …"""
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    """How the adversary is built, fed and trained."""
 
     crf: Literal["none", "learn", "joint"] = "none"
     """A CRF behind the network: learn it on the trained network, or joint: then train both together (CRF-RNN)."""
@@ -232,8 +250,9 @@ class Recipe:
         """The inverse of `as_dict`. Raises SettingError naming an unknown setting's close spellings."""
         _check_names(settings)
         values = dict(settings)
-        if isinstance(values.get("augment"), Mapping):
-            values["augment"] = AugmentationConfig(**{k: _tuples(v) for k, v in values["augment"].items()})
+        for name, kind in cls.NESTED.items():
+            if isinstance(values.get(name), Mapping):
+                values[name] = kind(**{key: _tuples(value) for key, value in values[name].items()})
         for name in ("rates", "options", "crf_options"):
             if not isinstance(values.get(name, {}), Mapping):
                 raise SettingError(f"{name} is {values[name]}; give values by name, e.g. {name}: {{NAME: VALUE}}")
@@ -293,15 +312,15 @@ def _check_names(settings: Mapping[str, Any]) -> None:
     for name in settings:
         if name not in known:
             raise SettingError(f"there is no setting '{name}'; {did_you_mean(str(name), known)}")
-    augment = settings.get("augment", {})
-    if not isinstance(augment, Mapping | AugmentationConfig):
-        raise SettingError(
-            f"augment is {augment}; give settings by name, e.g. augment: {{flip: true, scale: [0.5, 2]}}"
-        )
-    inner = {item.name for item in dataclasses.fields(AugmentationConfig)}
-    for name in augment if isinstance(augment, Mapping) else ():
-        if name not in inner:
-            raise SettingError(f"there is no setting 'augment.{name}'; {did_you_mean(str(name), inner)}")
+    for outer, kind in Recipe.NESTED.items():
+        given = settings.get(outer, {})
+        inner = [item.name for item in dataclasses.fields(kind)]
+        if not isinstance(given, Mapping | kind):
+            default = getattr(kind(), inner[0])
+            raise SettingError(f"{outer} is {given}; give settings by name, e.g. {outer}: {{{inner[0]}: {default}}}")
+        for name in given if isinstance(given, Mapping) else ():
+            if name not in inner:
+                raise SettingError(f"there is no setting '{outer}.{name}'; {did_you_mean(str(name), inner)}")
 
 
 def completed(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,4 +44,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed"),
     "hold": ("auto", "yes", "no"),
     "crf": ("none", "learn", "joint"),
+    "adversary": (
+        *("none", "largefov", "largefov_light", "smallfov", "smallfov_light"),
+        *("stanford", "fully_convolutional"),
+    ),
 }

@@ -85,7 +85,7 @@ class Refined(Supervised):
 
     def turns(self, batch: Batch) -> Iterator[tuple[str, dict[str, Tensor]]]:
         with torch.set_grad_enabled(not self.alone):
-            output = self.classified(batch)
+            output = self.classified(batch.images)
         height, width = batch.labels.shape[1:]
         logits = from_label_grid(output.logits.float(), height, width)
         losses = self.losses(self.networks["crf"](batch.images, logits) / self.temperature, batch)

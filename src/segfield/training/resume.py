@@ -28,7 +28,8 @@ class Extras:
     Attributes:
         counters: JSON-able: step, seconds used, best score …
         average: the running average of the weights; empty where there is none.
-        losses: (N,) float32 of the steps since the last validation.
+        losses: (N, 1 + M) float32 of the steps since the last validation: loss and what the objective measures; (N,) in
+            states of before.
         scaler: state of the gradient scaler of float16; empty where there is none.
     """
 
@@ -126,8 +127,10 @@ def _read(path: Path) -> tuple[Extras, dict[str, Tensor]]:
     scaler, losses = document.get("scaler") or {} if counters is not document else {}, tensors.get("losses")
     if not isinstance(counters, dict) or not isinstance(scaler, dict):
         raise damaged(path, "its counters are no table")
-    if losses is not None and (losses.ndim != 1 or losses.dtype != torch.float32):
-        raise damaged(path, "its losses are no row of float32")
+    if losses is not None and losses.ndim == 1:
+        losses = losses[:, None]
+    if losses is not None and (losses.ndim != 2 or losses.dtype != torch.float32):
+        raise damaged(path, "its losses are no table of float32")
     known = ("average/", "network/", "optimiser/")
     strange = next((key for key in tensors if key != "losses" and not key.startswith(known)), None)
     if strange is not None:

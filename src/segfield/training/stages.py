@@ -102,6 +102,10 @@ AS_THEY_ARE: dict[str, Any] = {
 """No change that resamples an image or its values: a CRF compares them, and learns for what it will meet."""
 
 
+MASKS_ALONE: dict[str, Any] = {"adversary": "none", "unlabelled": "none"}
+"""A CRF learns from masks, without an adversary; the network before it may have had both."""
+
+
 def with_crf_stages(recipe: Recipe) -> Recipe:
     """The recipe with its `crf` spelt out as stages: the network without, the CRF behind it, then both (Zheng et al. 2015).
 
@@ -111,7 +115,7 @@ def with_crf_stages(recipe: Recipe) -> Recipe:
     if recipe.crf == "none" or any("crf" in stage for stage in recipe.stages):
         return recipe
     if recipe.start and not recipe.stages:
-        return dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, **AS_THEY_ARE))
+        return dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, **AS_THEY_ARE), **MASKS_ALONE)
     own = recipe.stages or [{"name": "network"}]
     added = {"CRF": "learn", "both": "joint"} if recipe.crf == "joint" else {"CRF": "learn"}
     if recipe.crf_folds and recipe.crf == "joint":  # the CRF is learned before, by what the folds' networks said
@@ -122,7 +126,7 @@ def with_crf_stages(recipe: Recipe) -> Recipe:
     budgeted = any(name in own[-1] for name in recipe.ALTERNATIVES[0])
     for name, how in added.items():
         augment = {**last.get("augment", {}), **AS_THEY_ARE}
-        stage = {**last, "name": name, "share": CRF_SHARES[name], "crf": how, "augment": augment}
+        stage = {**last, **MASKS_ALONE, "name": name, "share": CRF_SHARES[name], "crf": how, "augment": augment}
         if how == "joint":
             stage["learning_rate"] = JOINT_RATE * float(last.get("learning_rate", recipe.learning_rate))
         elif recipe.crf_folds:  # it is put behind the network as it is

@@ -39,14 +39,28 @@ class Supervised(Objective):
         train_but_frozen_norm(self.networks["classifier"], self.freeze_norm)
 
     def turns(self, batch: Batch) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        output = self.classified(batch)
-        yield "classifier", {**self.losses(output.logits, batch), **self.auxiliary_losses(output, batch)}
+        output = self.classified(batch.images)
+        yield "classifier", self.all_losses(output, batch)
 
-    def classified(self, batch: Batch) -> TrainingOutput:
-        """What the classifier says of a batch."""
-        scaled = self.scaling(batch.images).contiguous(memory_format=torch.channels_last)
+    def all_losses(self, output: TrainingOutput, batch: Batch) -> dict[str, Tensor]:
+        """The losses of what the classifier said of a batch, with those of its auxiliary heads."""
+        return {**self.losses(output.logits, batch), **self.auxiliary_losses(output, batch)}
+
+    def classified(self, images: Tensor) -> TrainingOutput:
+        """What the classifier says of images."""
+        scaled = self.scaling(images).contiguous(memory_format=torch.channels_last)
         output = self.networks["classifier"](scaled)
         return output if isinstance(output, TrainingOutput) else TrainingOutput(output, [])
+
+    def classified_together(self, labelled: Tensor, without: Tensor | None) -> tuple[TrainingOutput, Tensor | None]:
+        """What the classifier says of images with a mask, and the logits of those without, in one batch where sizes agree."""
+        if without is None:
+            return self.classified(labelled), None
+        if labelled.shape[1:] != without.shape[1:]:
+            return self.classified(labelled), self.classified(without).logits
+        output, count = self.classified(torch.cat([labelled, without])), len(labelled)
+        auxiliary = [(weight, logits[:count]) for weight, logits in output.auxiliary]
+        return TrainingOutput(output.logits[:count], auxiliary), output.logits[count:]
 
     def auxiliary_losses(self, output: TrainingOutput, batch: Batch) -> dict[str, Tensor]:
         """The weighted losses of the auxiliary heads."""
@@ -70,12 +84,12 @@ def on_grid(labels: Tensor, height: int, width: int) -> Tensor:
     if labels.shape[1:] == (height, width):
         return labels
     rows, columns = (
-        (torch.arange(coarse, device=labels.device) * _step(fine, coarse)).clamp(max=fine - 1)
+        (torch.arange(coarse, device=labels.device) * grid_step(fine, coarse)).clamp(max=fine - 1)
         for fine, coarse in zip(labels.shape[1:], (height, width))
     )
     return labels[:, rows[:, None], columns]
 
 
-def _step(fine: int, coarse: int) -> int:
+def grid_step(fine: int, coarse: int) -> int:
     """The smallest power of two s with s · coarse ≥ fine: no other can give ⌈fine/s⌉ = coarse."""
     return 1 << max(0, -(-fine // coarse) - 1).bit_length()

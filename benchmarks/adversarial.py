@@ -1,7 +1,7 @@
 """Adversarial training: with and without, at an equal number of steps, on CamVid and Stanford Background.
 
-The network, its losses and steps are the same; the adversary is the one of each row. Several seeds, all masks and a share of them.
-The last weights are scored, so that the held-out images choose nothing. The value is the gain in mIoU of the best row over
+The network, its losses and steps are the same; the adversary is the one of each row. Several seeds, all masks and a share of
+them. The last weights are scored, so that the held-out images choose nothing. The value is the gain in mIoU of the best row over
 training without, the mean over data sets and seeds; beside it the components that each leaves, against the truth's.
 
     python benchmarks/adversarial.py --weights FILE_OF_MOBILENETV2 --out FOLDER
@@ -33,6 +33,13 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 PUBLISHED = {"Stanford Background, from memory": {"without": 51.3, "with": 54.3}}
 COST_GOAL = {"adversary": 1.5, "unlabelled": 2.2}
+
+
+STEP: dict[str, Any] = {
+    "data": "scenes:count=24,size=320x416", "model": "deeplabv3plus:mobilenetv2_100", "weights": "none", "batch_size": 8,
+    "augment": {"crop": [320, 416]},
+}  # fmt: skip
+"""Of the trainings whose steps are timed."""
 
 
 def main() -> None:
@@ -124,7 +131,7 @@ def one_run(
 
 
 def step_costs(rounds: int = 3, steps: int = 12) -> dict[str, float]:
-    """Time of a step as a ratio to a plain one's, median over rounds: with an adversary, and with as many images without masks."""
+    """Time of a step as a ratio to a plain one's, by medians: with an adversary, and with as many images without masks."""
     from segfield.commands.train import train
     from segfield.training import loop
     from segfield.training.recipe import Recipe
@@ -150,20 +157,8 @@ def step_costs(rounds: int = 3, steps: int = 12) -> dict[str, float]:
             for number in range(rounds):
                 for name, changes in cases.items():
                     taken.clear()
-                    train(
-                        Recipe.from_dict(
-                            {
-                                "data": "scenes:count=24,size=320x416",
-                                "out": f"{scratch}/{name}{number}",
-                                "steps": steps,
-                                "model": "deeplabv3plus:mobilenetv2_100",
-                                "weights": "none",
-                                "batch_size": 8,
-                                "augment": {"crop": [320, 416]},
-                                **changes,
-                            }  # fmt: skip
-                        )
-                    )
+                    settings = {"out": f"{scratch}/{name}{number}", "steps": steps, **STEP, **changes}
+                    train(Recipe.from_dict(settings))
                     seconds[name].append(statistics.median(taken[2:]))
     finally:
         loop.Fit._step = real  # type: ignore[method-assign]

@@ -1,7 +1,7 @@
 """Images without masks: what they add where only a share of the training images has a mask, at an equal number of steps.
 
-CamVid and Stanford Background (first fold of the images at hand), one of 16, 8, 4 and 1 images with its mask; the masks' images
-alone, with the adversary that chooses pixels to trust (Hung et al. 2018), and by consistency of a weak and a strong view (FixMatch
+CamVid and Stanford Background (first fold of the images at hand), one of 16, 8, 4 and 1 images with its mask; masks alone,
+with the adversary that chooses pixels to trust (Hung et al. 2018), and by consistency of a weak and a strong view (FixMatch
 with CutMix); several seeds, each drawing other masks. The last weights are scored, so that the held-out images choose nothing.
 The value is the gain in mIoU of the better of the two ways over masks alone at one eighth, the mean over data sets and seeds.
 

@@ -9,7 +9,7 @@ import pytest
 from segfield.data.formats import open_dataset
 from segfield.data.unlabelled import open_unlabelled, other_than
 from segfield.errors import DataError
-from tests.bad_input.folders import picture, write_folder, write_mask, truth
+from tests.bad_input.folders import picture, truth, write_folder, write_mask
 
 
 @pytest.fixture

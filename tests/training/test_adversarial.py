@@ -62,7 +62,7 @@ def objective(**settings: Any) -> Adversarial:
     semi = settings.pop("semi_supervised", RECIPE.semi_supervised)
     config = AdversarialConfig(**{"weight": 0.5, "stride": 1, **settings})
     network = build_classifier("unet_padded", 1, 3, options={"width": 2, "levels": 2})
-    adversary = build_adversary("smallfov_light", 3 * (1 if config.input != "product" else 1), 1)
+    adversary = build_adversary("smallfov_light", 3, 1)
     recipe = dataclasses.replace(RECIPE, adversarial=config, semi_supervised=semi)
     made = Adversarial(
         network, adversary, build_loss("cross_entropy", 255), SCALING, recipe, ValueRange("uint8", 255.0)

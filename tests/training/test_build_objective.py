@@ -24,9 +24,8 @@ from segfield.training.supervised import Supervised
 from tests.training.test_adversarial import RECIPE
 
 PLAIN = dataclasses.replace(RECIPE, adversary="none")
-MEASURED = Measured(
-    3, ValueRange("uint8", 255.0), np.zeros(3), np.ones(3), ClassCounts(np.ones(4, int), np.ones(4, int)), {(64, 64): 2}, 1, "", {}
-)  # fmt: skip
+COUNTS = ClassCounts(np.ones(4, int), np.ones(4, int))
+MEASURED = Measured(3, ValueRange("uint8", 255.0), np.zeros(3), np.ones(3), COUNTS, {(64, 64): 2}, 1, "", {})
 
 
 def built(recipe: Any) -> Objective:

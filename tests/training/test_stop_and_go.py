@@ -55,10 +55,13 @@ CASES: dict[str, dict[str, Any]] = {
         "save_every": "0.000001s",
     },
     "adversary": {
-        "adversary": "smallfov_light", "adversarial": AdversarialConfig(stride=1, normalise=True, turns=2), "save_every": "0.000001s",
-        "unlabelled": "train", "semi_supervised": SemiSupervisedConfig(start=0.0),
+        "adversary": "smallfov_light", "adversarial": AdversarialConfig(stride=1, normalise=True, turns=2),
+        "unlabelled": "train", "semi_supervised": SemiSupervisedConfig(start=0.0), "save_every": "0.000001s",
     },
-    "no masks": {"unlabelled": "scenes:count=3,size=24x24", "semi_supervised": SemiSupervisedConfig(confidence=0.0), "save_every": "0.000001s"},
+    "no masks": {
+        "unlabelled": "scenes:count=3,size=24x24", "semi_supervised": SemiSupervisedConfig(confidence=0.0),
+        "save_every": "0.000001s",
+    },
     "stages": {"half_size_first": 0.5, "validate_every": 2, "save_every": "0.000001s"},
 }  # fmt: skip
 LEFT = ".segfield-999999999-0123456789ab.tmp"

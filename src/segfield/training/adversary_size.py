@@ -50,8 +50,8 @@ def check_size(
     if min(shown) < adversary.stride:
         raise SettingError(
             f"the adversary '{recipe.adversary}' needs maps of {adversary.stride} pixels a side, and a crop of "
-            f"{crop[0]}×{crop[1]} gives {shown[0]}×{shown[1]}; give a larger augment.crop, a smaller adversarial.stride, or another "
-            "adversary"
+            f"{crop[0]}×{crop[1]} gives {shown[0]}×{shown[1]}; give a larger augment.crop, a smaller adversarial.stride, or "
+            "another adversary"
         )
     whole = (2 * recipe.batch_size, maps, shown[0], shown[1])
     kept: list[int] = []
@@ -71,8 +71,8 @@ def size_in_words(name: str, adversary: Adversary, size: AdversarySize) -> str:
     """What is told before training."""
     _, maps, height, width = size.maps
     text = (
-        f"adversary {name}: {size.parameters:,} parameters, about {size.bytes / 2**20:.0f} MiB in training; it is shown {maps} maps "
-        f"of {height}×{width} and decides from {adversary.field_of_view} pixels a side"
+        f"adversary {name}: {size.parameters:,} parameters, about {size.bytes / 2**20:.0f} MiB in training; it is shown {maps} "
+        f"maps of {height}×{width} and decides from {adversary.field_of_view} pixels a side"
     )
     if adversary.field_of_view > min(height, width):
         text += ", more than they have: a larger augment.crop or a smaller adversarial.stride shows it more"

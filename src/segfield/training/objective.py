@@ -51,7 +51,7 @@ class Objective(ABC):
     optimisers: dict[str, Optimizer]
     measures: tuple[str, ...] = ()
 
-    def begin_step(self, step: int, progress: float) -> None:
+    def begin_step(self, step: int, progress: float) -> None:  # noqa: B027 - most objectives do the same in every step
         """Told before each step: its number, and how much of the run lies behind, 0..1."""
 
     def measured(self) -> Tensor:

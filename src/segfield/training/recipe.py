@@ -47,7 +47,7 @@ class Recipe:
     """Folds are stretches of the list, which keeps a film's frames together, or drawn at random by the seed."""
 
     unlabelled: str = "none"
-    """Images to learn from without masks: a split of the data, another data set, a folder of images; alone: the split unlabelled."""
+    """Images to learn from without masks: a split, another data set, a folder of images; alone: the split unlabelled."""
     semi_supervised: SemiSupervisedConfig = field(default_factory=SemiSupervisedConfig)
     """How images without masks are learned from."""
 

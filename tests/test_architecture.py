@@ -19,6 +19,8 @@ FLOORS = (
     ("segfield.__main__", 6),
     ("segfield.training.recipe", 2),  # settings alone: read by the command line
     ("segfield.training.recipe_limits", 2),
+    ("segfield.training.adversarial_config", 2),
+    ("segfield.training.semi_supervised_config", 2),
     ("segfield.training", 5),
     ("segfield.segmenter", 4),
     ("segfield.exported", 4),

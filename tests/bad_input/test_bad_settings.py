@@ -65,7 +65,7 @@ TRAIN = [
     (("--unlabelled",), "every image … has a mask … --unlabelled FOLDER"),
     (("--unlabelled", "nowhere"), "no images without masks at 'nowhere' … train, val"),
     (("--unlabelled", "val"), "validated on … others"),
-    (("--semi_supervised.mix", "cutmixx"), "mix is 'cutmixx' … cutmix"),
+    (("--semi_supervised.mix", "cutmixx"), "mix is cutmixx … mean cutmix"),
     (("--device", "gpu"), "device 'gpu' … mean cuda"),
     (("surplus",), "'surplus'"),
 ]

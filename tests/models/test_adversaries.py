@@ -92,7 +92,7 @@ def test_spectral_norm_bounds_each_convolution() -> None:
         adversary(maps)
     for module in adversary.modules():
         if isinstance(module, nn.Conv2d):
-            assert torch.linalg.matrix_norm(module.weight.flatten(1), ord=2) == pytest.approx(1, abs=0.05)
+            assert torch.linalg.matrix_norm(module.weight.detach().flatten(1), ord=2) == pytest.approx(1, abs=0.05)
 
 
 def test_two_logits_are_a_softmax() -> None:

@@ -200,7 +200,7 @@ def test_the_adversary_learns() -> None:
             found["adversary"].backward()
             made.optimisers[name].step()
             made.optimisers[name].zero_grad()
-            losses.append(float(found["adversary"]))
+            losses.append(float(found["adversary"].detach()))
     assert losses[-1] < 0.5 * losses[0]
     assert dict(zip(made.measures, made.measured().tolist()))["adversary_accuracy_true"] > 0.9
 

@@ -37,7 +37,7 @@ def test_the_next_step_is_the_same_after_a_round_trip(tmp_path: Path, kind: type
     other, other_optimiser = _stepped(kind, 1, **settings)
     found = load_state(path, {"classifier": other}, {"classifier": other_optimiser})
     assert (found.counters, found.scaler) == (extras.counters, extras.scaler)
-    assert found.losses is not None and torch.equal(found.losses, torch.tensor([0.5, 0.25]))
+    assert found.losses is not None and torch.equal(found.losses, torch.tensor([[0.5], [0.25]]))
     assert all(torch.equal(found.average[key], value) for key, value in average.items())
     x = torch.randn(2, 2, 5, 5)
     for net, opt in ((network, optimiser), (other, other_optimiser)):

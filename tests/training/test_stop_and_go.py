@@ -59,7 +59,7 @@ CASES: dict[str, dict[str, Any]] = {
         "unlabelled": "train", "semi_supervised": SemiSupervisedConfig(start=0.0), "save_every": "0.000001s",
     },
     "no masks": {
-        "unlabelled": "scenes:count=3,size=24x24", "semi_supervised": SemiSupervisedConfig(confidence=0.0),
+        "unlabelled": "scenes:count=3,size=32x32", "semi_supervised": SemiSupervisedConfig(confidence=0.0),
         "save_every": "0.000001s",
     },
     "stages": {"half_size_first": 0.5, "validate_every": 2, "save_every": "0.000001s"},

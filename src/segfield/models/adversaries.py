@@ -182,6 +182,6 @@ def seen_by(layers: Layers) -> tuple[int, int]:
     return field, stride
 
 
-def _conv(maps: int, width: int, kernel: int, normalise: bool, **geometry: int) -> nn.Module:
-    conv = nn.Conv2d(maps, width, kernel, **geometry)
+def _conv(maps: int, width: int, kernel: int, normalise: bool, padding: int = 0, stride: int = 1) -> nn.Module:
+    conv = nn.Conv2d(maps, width, kernel, stride, padding)
     return spectral_norm(conv) if normalise else conv

@@ -30,6 +30,11 @@ class AdversarySize:
     bytes: int
 
 
+_KEPT: dict[type[nn.Module], int] = {nn.ReLU: 1, nn.LeakyReLU: 2, nn.MaxPool2d: 3}
+"""Float32 numbers that a layer keeps for the way back, for each that it gives: what ReLU gives, what leaky ReLU gets and gives,
+and what a maximum gives with the 64-bit place it came from."""
+
+
 def check_size(
     adversary: Adversary, classifier: Classifier, maps: int, recipe: Recipe, smallest: tuple[int, int]
 ) -> AdversarySize:
@@ -57,8 +62,9 @@ def check_size(
     kept: list[int] = []
     shapes = copy.deepcopy(adversary).to("meta")
     for module in shapes.modules():
-        if not list(module.children()):
-            module.register_forward_hook(lambda _, __, found: kept.append(found.numel()))
+        factor = next((factor for kind, factor in _KEPT.items() if isinstance(module, kind)), 0)
+        if factor:
+            module.register_forward_hook(lambda _, __, found, factor=factor: kept.append(factor * found.numel()))
     image = torch.empty(whole[0], classifier.bands, *shown, device="meta") if adversary.wants_image else None
     shapes(torch.empty(whole, device="meta"), image)
     parameters = sum(parameter.numel() for parameter in adversary.parameters())

@@ -112,6 +112,6 @@ def _box(height: int, width: int) -> Tensor:
 
 def _half_of_the_classes(labels: Tensor) -> Tensor:
     """(h, w): where the labels are of a random half of the classes that they hold."""
-    present = labels.unique()
+    present = torch.unique(labels)
     chosen = present[torch.randperm(len(present))[: (len(present) + 1) // 2].to(present.device)]
     return torch.isin(labels, chosen)

@@ -89,6 +89,7 @@ def test_bf_score_by_distance_transforms(seed):
         scores.append(2 * precision * recall / (precision + recall))
     found = measured(truth, predicted, bf_share=0.02)
     assert found.bf_score == pytest.approx(np.mean(scores)) and 0.1 < found.bf_score < 1
+    np.testing.assert_allclose(found.class_bf_score[np.unique(truth[truth != 255])], scores)
 
 
 def test_perfect_prediction_scores_one_everywhere():
@@ -127,6 +128,14 @@ def test_prediction_on_void_does_not_matter():
     one, two = measured(truth, predicted), measured(truth, other)
     for name in ("edge_bands", "void_bands", "bands", "contours"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+
+def test_class_bf_score_is_a_mean_over_the_images_that_have_the_class():
+    stripe, shifted = np.zeros((30, 30), np.uint8), np.zeros((30, 30), np.uint8)
+    stripe[:, 10:20], shifted[:, 15:25] = 1, 1
+    found = boundaries(stripe, stripe, 3, 255) + boundaries(stripe, shifted, 3, 255)
+    found += boundaries(np.zeros((30, 30), np.uint8), np.full((30, 30), 2, np.uint8), 3, 255)  # no contour at all
+    np.testing.assert_array_equal(found.class_bf_score, [0.5, 0.5, np.nan])
 
 
 def test_sums_pool_counts_and_average_bf_over_images():

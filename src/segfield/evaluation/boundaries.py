@@ -79,11 +79,23 @@ class Boundaries:
     @property
     def image_bf_score(self) -> Floats:
         """(N,) BF score of each image: mean over the classes in its truth that have a contour in either map."""
+        score, counted = self._image_class_bf_score
+        return ratio(score.sum(axis=1), counted.sum(axis=1))
+
+    @property
+    def class_bf_score(self) -> Floats:
+        """(K,) BF score of each class: mean over the images whose truth has it, with a contour in either map."""
+        score, counted = self._image_class_bf_score
+        return ratio(score.sum(axis=0), counted.sum(axis=0))
+
+    @property
+    def _image_class_bf_score(self) -> tuple[Floats, Array]:
+        """(N, K) F1 of each image's contours of each class, 0 where it does not count; and whether it counts."""
         near_truth, predicted, near_predicted, truth = np.moveaxis(self.contours, 1, 0)  # each (N, K)
         precision, recall = ratio(near_truth, predicted), ratio(near_predicted, truth)
         score = np.nan_to_num(ratio(2 * precision * recall, precision + recall))
         counted = self.present & (predicted + truth > 0)
-        return ratio(np.where(counted, score, 0.0).sum(axis=1), counted.sum(axis=1))
+        return np.where(counted, score, 0.0), counted
 
     @property
     def bf_score(self) -> float:
@@ -100,6 +112,7 @@ class Boundaries:
             "boundary_iou": without_nan(self.boundary_iou),
             "class_boundary_iou": without_nan(self.class_boundary_iou),
             "bf_score": without_nan(self.bf_score),
+            "class_bf_score": without_nan(self.class_bf_score),
         }
 
 
@@ -182,13 +195,18 @@ def _per_class(ids: Array, classes: int) -> Array:
     return np.bincount(known.reshape(-1), minlength=classes)[:classes].astype(np.int64)
 
 
-def _check(
-    truth: Array, predicted: Array, classes: int, ignored_id: int, widths: Sequence[int], *shares: float
-) -> None:
+def check_one_size(truth: Array, predicted: Array) -> None:
+    """Raises DataError unless both are label maps (H, W) of one size, with pixels."""
     if truth.ndim != 2 or truth.shape != predicted.shape or truth.size == 0:
         raise DataError(
             f"truth and prediction are label maps of one size (H, W); these are {truth.shape} and {predicted.shape}"
         )
+
+
+def _check(
+    truth: Array, predicted: Array, classes: int, ignored_id: int, widths: Sequence[int], *shares: float
+) -> None:
+    check_one_size(truth, predicted)
     known = truth != ignored_id
     for what, labels in (("truth", truth[known]), ("prediction", predicted[known])):
         if labels.size and (labels.min() < 0 or labels.max() >= classes):

@@ -125,7 +125,7 @@ def tuned(samples: Scored, chosen: Dataset, grid: Grid, threads: int, trials: Pa
 
 def score(samples: Sequence[Any], refiners: Mapping[str, Any], classes: ClassTable) -> dict[str, Evaluation]:
     """Evaluations of the classifier alone and with each refiner, on the same images in the same order."""
-    evaluators = {name: Evaluator(classes, calibration=False) for name in ("alone", *refiners)}
+    evaluators = {name: Evaluator(classes, calibration=False, structure=False) for name in ("alone", *refiners)}
     for index in range(len(samples)):
         image, probabilities, labels = samples[index]
         evaluators["alone"].update(str(index), labels, ids(probabilities))
@@ -188,7 +188,7 @@ def tuned_guided_filter(samples: Sequence[Any], classes: ClassTable) -> Any:
     from segfield.crf.edge_aware import GuidedFilter
 
     candidates = {f"{radius},{eps}": GuidedFilter(radius, eps) for radius, eps in GUIDED}
-    evaluators = {name: Evaluator(classes, boundaries=False, calibration=False) for name in candidates}
+    evaluators = {name: Evaluator(classes, boundaries=False, calibration=False, structure=False) for name in candidates}
     for index in range(len(samples)):
         image, probabilities, labels = samples[index]
         for name, candidate in candidates.items():

@@ -48,6 +48,8 @@ def test_refined_and_unrefined_are_told_side_by_side(data, tmp_path, with_refine
     assert written["unrefined"]["mean_iou"] == pytest.approx(0.5)
     assert written["scores"]["mean_iou"] == 1
     assert written["facts"]["refiner"] == "confident favoured=1 above=200"
+    assert written["structure"]["components"]["predicted"] == written["structure"]["components"]["truth"]
+    assert written["structure"]["images"] == written["images"]
     report = (tmp_path / "on" / "report.html").read_text(encoding="utf-8")
     assert "mIoU without the refiner" in report and "confident favoured=1" in report
 

@@ -15,6 +15,7 @@ from segfield.evaluation.boundaries import boundaries
 from segfield.evaluation.confusion import confusion_matrix
 from segfield.evaluation.evaluator import Evaluator
 from segfield.evaluation.scores import scores_from_confusion
+from segfield.evaluation.structure import structure
 from tests.evaluation.label_maps import patches
 
 CLASSES = ClassTable(("sky", "road", "car", "tree"))
@@ -47,6 +48,8 @@ def test_result_is_the_sum_of_its_parts():
     alone = [boundaries(*pair, 4, 255) for pair in pairs]
     np.testing.assert_array_equal(evaluation.boundaries.edge_bands, sum(part.edge_bands for part in alone))
     assert evaluation.boundaries.bf_score == pytest.approx(np.mean([part.bf_score for part in alone]))
+    np.testing.assert_array_equal(evaluation.structure.sizes, sum(structure(*pair, 4, 255).sizes for pair in pairs))
+    assert evaluation.structure.images == 5
     accuracy = evaluation.scores.pixel_accuracy
     assert evaluation.calibration.expected_error == pytest.approx(abs(accuracy - 0.7), abs=1e-5)
 
@@ -76,7 +79,8 @@ def test_two_processes_equal_one():
     assert merged.images == one.images
     for name in ("confusion", "per_image"):
         np.testing.assert_array_equal(getattr(merged, name), getattr(one, name))
-    assert merged.as_dict()["boundaries"] == one.as_dict()["boundaries"]
+    for name in ("boundaries", "structure"):
+        assert merged.as_dict()[name] == one.as_dict()[name]
     assert merged.mean_iou_interval == one.mean_iou_interval
     with pytest.raises(DataError, match="cannot be joined"):
         other.merge(Evaluator(ClassTable(("a", "b"))))
@@ -89,15 +93,16 @@ def test_long_sets_are_joined_as_they_grow(monkeypatch):
 
 
 def test_what_is_not_asked_for_is_left_out():
-    evaluation = filled([0], boundaries=False, calibration=False).result()
-    assert evaluation.boundaries is None and evaluation.calibration is None
-    assert {"boundaries", "calibration"}.isdisjoint(evaluation.as_dict())
+    evaluation = filled([0], boundaries=False, calibration=False, structure=False).result()
+    assert evaluation.boundaries is None and evaluation.calibration is None and evaluation.structure is None
+    assert {"boundaries", "calibration", "structure"}.isdisjoint(evaluation.as_dict())
 
 
 def test_as_dict_is_json():
     read = json.loads(json.dumps(filled(range(2)).result().as_dict(), allow_nan=False))
     assert read["scores"]["names"] == list(CLASSES.names) and read["images"] == 2
     assert len(read["class_iou_intervals"]) == 4 and read["boundaries"]["widths"][0] == 1
+    assert len(read["structure"]["components"]["truth"]) == 4
 
 
 def test_errors_name_the_image_and_count_nothing_of_it():

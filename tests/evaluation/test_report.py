@@ -13,7 +13,7 @@ import yaml
 
 from segfield.classes import ClassTable
 from segfield.evaluation.evaluator import Evaluator
-from segfield.evaluation.report import percent, plain, report_html, write_report
+from segfield.evaluation.report import decimal, percent, plain, report_html, write_report
 from tests.evaluation.label_maps import patches
 from tests.evaluation.test_plots import ROWS
 from tests.told import says
@@ -22,8 +22,8 @@ CLASSES = ClassTable(("sky", "road & path", "<script>alert(1)</script>", "tree",
 RECIPE = {"model": "unet", "crop": (320, 416), "where": pathlib.Path("data/ü"), "rate": np.float32(0.5)}
 
 
-def evaluated(boundaries=True, calibration=True, images=4):
-    evaluator = Evaluator(CLASSES, boundaries=boundaries, calibration=calibration, resamples=50)
+def evaluated(boundaries=True, calibration=True, images=4, structure=True):
+    evaluator = Evaluator(CLASSES, boundaries=boundaries, calibration=calibration, resamples=50, structure=structure)
     rows = []
     for seed in range(images):
         truth, predicted = patches(seed=seed)
@@ -94,6 +94,55 @@ def test_the_numbers_are_those_of_the_evaluation(page):
     assert scores.rule.split(".")[0] in text and says("Absent … ghost", text)
 
 
+def structure_table(text):
+    """Rows of cells' texts: heading, classes, means."""
+    section = re.search(r'<section id="structure">(.*?)</section>', text, re.DOTALL)[1]
+    rows = re.findall(r"<tr.*?>(.*?)</tr>", section, re.DOTALL)
+    return [
+        [re.sub(r"<.*?>", "", cell).strip() for cell in re.findall(r"<t[dh].*?>(.*?)</t[dh]>", row)] for row in rows
+    ]
+
+
+def test_a_row_of_structure_for_each_class_and_the_means(page):
+    text, evaluation = page
+    heading, *rows, means = structure_table(text)
+    scores, edges, counts = evaluation.scores, evaluation.boundaries, evaluation.structure
+    assert len(rows) == 5 and {len(row) for row in [heading, *rows, means]} == {10}
+    for i, row in enumerate(rows[:4]):
+        shares = (scores.iou[i], scores.recall[i], edges.class_boundary_iou[i], edges.class_bf_score[i])
+        assert row[1:5] == [f"{100 * share:.1f}" for share in shares]
+        (true, found), (holes, found_holes) = counts.components[:, i], counts.holes[:, i]
+        assert row[5:] == [f"{true}", f"{found}", f"{counts.size_distance[i]:.2f}", f"{holes}", f"{found_holes}"]
+    assert rows[4] == ["ghost absent", "–", "–", "–", "–", "0", "0", "–", "0", "0"]
+    assert means[:4] == [
+        "mean of classes",
+        f"{100 * scores.mean_iou:.1f}",
+        f"{100 * scores.mean_class_accuracy:.1f}",
+        f"{100 * edges.boundary_iou:.1f}",
+    ]
+    assert means[5] == f"{counts.components[0, :4].mean():.1f}" and means[7] == f"{counts.mean_size_distance:.2f}"
+
+
+def test_structure_without_boundaries_has_no_columns_for_them():
+    text = report_html(evaluated(boundaries=False, images=1)[0])
+    assert {len(row) for row in structure_table(text)} == {8} and "boundary F" not in text
+
+
+def test_far_more_and_far_fewer_components_are_remarked():
+    truth, predicted = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    truth[2, 2] = truth[4, 2] = truth[6, 2] = predicted[2, 2] = 1  # 1 for 3
+    truth[10, 10] = predicted[10, 10] = predicted[12, 10] = predicted[14, 10] = 2  # 3 for 1
+    truth[18, 18] = predicted[18, 18] = predicted[18, 16] = 3  # twice, but not over it
+    predicted[0, 18] = 4  # not in the truth at all
+    for shown, there in ((True, True), (False, False)):
+        evaluator = Evaluator(ClassTable(("sky", "road", "car", "tree", "ghost")), resamples=10, structure=shown)
+        evaluator.update("a", truth, predicted)
+        text = report_html(evaluator.result())
+        for remark in ("Over twice … car (3 for 1).</li>", "Under half … road (1 for 3).</li>"):
+            assert says(remark, text) is there
+        assert "tree (2 for 1)" not in text and "ghost (" not in text
+
+
 def test_what_a_user_named_is_escaped(page):
     assert "<script>alert" not in page[0] and "&lt;script&gt;alert(1)" in page[0] and "road &amp; path" in page[0]
 
@@ -112,9 +161,9 @@ def test_light_dark_and_narrow(page):
 
 
 def test_the_least_evaluation_gives_a_page_without_the_other_sections():
-    evaluation, _ = evaluated(boundaries=False, calibration=False, images=1)
+    evaluation, _ = evaluated(boundaries=False, calibration=False, images=1, structure=False)
     text = report_html(evaluation)
-    for section in ("edges", "calibration", "training", "recipe", "gallery", "facts"):
+    for section in ("structure", "edges", "calibration", "training", "recipe", "gallery", "facts"):
         assert f'id="{section}"' not in text
     assert 'id="classes"' in text and "<h1>Evaluation</h1>" in text and "1 image," in text
 
@@ -139,4 +188,5 @@ def test_written_whole_and_again(tmp_path):
 
 def test_percent_and_plain():
     assert (percent(0.5), percent(math.nan), percent(0.12345, 2)) == ("50.0", "–", "12.35")
+    assert (decimal(3, 1), decimal(0.5), decimal(12.34, 1), decimal(math.nan)) == ("3", "0.50", "12.3", "–")
     assert plain({1: (np.int64(2), {3}), "a": None, "b": True}) == {"1": [2, [3]], "a": None, "b": True}

@@ -74,7 +74,7 @@ def score_run(folder: Path, split: str) -> None:
     seconds = costs.prediction_seconds(segmenter, few)
     memory = watch.peak
     ((height, width), _), *_ = Counter(image.shape[1:] for image in few).most_common()
-    alone = Evaluator(segmenter.classes, boundaries=False, calibration=False)
+    alone = Evaluator(segmenter.classes, boundaries=False, calibration=False, structure=False)
     evaluation, _ = evaluate_segmenter(segmenter, dataset, unrefined=alone, calibration=False, worst=0)
     stages = [stage for _, stage in stage_recipes(recipe)]
     curves = [RunFolder(stage.out).read_curves() for stage in stages]

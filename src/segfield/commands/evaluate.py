@@ -98,7 +98,7 @@ def evaluate(
     if note:
         console.print(note, highlight=False, soft_wrap=True)
     refiner = chosen_refiner(refine, loaded.refiner, loaded.values)
-    unrefined = Evaluator(loaded.classes, boundaries=boundaries, calibration=False)
+    unrefined = Evaluator(loaded.classes, boundaries=boundaries, calibration=False, structure=False)
     folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written to shows before the work, not after it
     with counted_range_notes(partial(console.print, markup=False, soft_wrap=True, highlight=False)):
         evaluation, gallery = evaluate_segmenter(

@@ -72,7 +72,7 @@ def _train(recipe: Recipe) -> Run:
     from segfield.evaluation.refinement import Refinement
     from segfield.evaluation.report import write_report
 
-    unrefined = Evaluator(segmenter.classes, calibration=False)
+    unrefined = Evaluator(segmenter.classes, calibration=False, structure=False)
     evaluation, gallery = evaluate_segmenter(segmenter, fitted.val, unrefined=unrefined, console=console)
     refinement, switched_off = None, False
     if segmenter.refiner is not None:

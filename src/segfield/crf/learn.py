@@ -376,7 +376,7 @@ def _measured(
         )
         return labels, probabilities.argmax(axis=0).astype(dtype), as_array(refined.argmax(0)).astype(dtype)
 
-    before, after = (Evaluator(samples.classes, calibration=False) for _ in range(2))
+    before, after = (Evaluator(samples.classes, calibration=False, structure=False) for _ in range(2))
     for index, (labels, alone, refined) in enumerate(over_images(both, len(samples), threads, console, "measure")):
         before.update(samples.names[index], labels, alone)
         after.update(samples.names[index], labels, refined)

@@ -17,6 +17,7 @@ from segfield.evaluation.boundaries import Boundaries, boundaries, no_boundaries
 from segfield.evaluation.calibration import Calibration, calibration, no_calibration
 from segfield.evaluation.confusion import confusion_matrix
 from segfield.evaluation.scores import Floats, Scores, mean_iou_from_tally, scores_from_confusion, tally, without_nan
+from segfield.evaluation.structure import Structure, no_structure, structure
 
 PARTS = 64
 """Boundary counts of so many images wait to be joined: one by one copies too often, all at once is too big."""
@@ -36,6 +37,7 @@ class Evaluation:
         class_iou_intervals: of each class's IoU.
         boundaries: boundary counts, where they were asked for.
         calibration: reliability counts, where they were asked for and probabilities were given.
+        structure: counts of components and holes, where they were asked for.
     """
 
     classes: ClassTable
@@ -47,6 +49,7 @@ class Evaluation:
     class_iou_intervals: tuple[Interval, ...]
     boundaries: Boundaries | None = None
     calibration: Calibration | None = None
+    structure: Structure | None = None
 
     @property
     def image_mean_iou(self) -> Floats:
@@ -73,6 +76,8 @@ class Evaluation:
             measured["boundaries"] = self.boundaries.as_dict()
         if self.calibration is not None:
             measured["calibration"] = self.calibration.as_dict()
+        if self.structure is not None:
+            measured["structure"] = self.structure.as_dict()
         return measured
 
 
@@ -87,6 +92,7 @@ class Evaluator:
         calibration_every: count each such row and column for calibration.
         resamples: of the bootstrap.
         seed: of the bootstrap.
+        structure: count components and holes as well (about 0.02 s a megapixel).
     """
 
     classes: ClassTable
@@ -95,6 +101,7 @@ class Evaluator:
     calibration_every: int = 1
     resamples: int = 1000
     seed: int = 0
+    structure: bool = True
     _names: list[str] = field(default_factory=list, init=False)
     _tallies: list[Array] = field(default_factory=list, init=False)
 
@@ -102,6 +109,7 @@ class Evaluator:
         self._confusion: Array = np.zeros((len(self.classes), len(self.classes)), np.int64)
         self._boundaries: list[Boundaries] = []
         self._calibration = no_calibration()
+        self._structure = no_structure(len(self.classes))
 
     def update(self, name: str, labels: Array, segmentation_labels: Array, probabilities: Array | None = None) -> float:
         """Count one image.
@@ -122,6 +130,7 @@ class Evaluator:
         try:
             counts = confusion_matrix(labels, segmentation_labels, classes, ignored_id)
             contours = boundaries(labels, segmentation_labels, classes, ignored_id) if self.boundaries else None
+            pieces = structure(labels, segmentation_labels, classes, ignored_id) if self.structure else None
             trust = None
             if self.calibration and probabilities is not None:
                 trust = calibration(probabilities, labels, ignored_id, every=self.calibration_every)
@@ -136,6 +145,8 @@ class Evaluator:
                 self._boundaries = [_joined(self._boundaries, classes)]
         if trust is not None:
             self._calibration += trust
+        if pieces is not None:
+            self._structure += pieces
         return float(mean_iou_from_tally(*self._tallies[-1]))
 
     def merge(self, other: Evaluator) -> Evaluator:
@@ -147,6 +158,7 @@ class Evaluator:
         self._tallies += other._tallies
         self._boundaries += other._boundaries
         self._calibration += other._calibration
+        self._structure += other._structure
         return self
 
     def result(self) -> Evaluation:
@@ -169,6 +181,7 @@ class Evaluator:
             class_iou_intervals=each,
             boundaries=_joined(self._boundaries, len(self.classes)) if self._boundaries else None,
             calibration=self._calibration if self._calibration.pixels else None,
+            structure=self._structure if self._structure.images else None,
         )
 
 

@@ -68,6 +68,7 @@ def report_html(
         loader=jinja2.PackageLoader("segfield.evaluation"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = percent
+    environment.filters["decimal"] = decimal
     environment.filters["points"] = lambda value: f"{100 * value:+.2f}"
     facts = {key: value for key, value in (facts or {}).items() if value not in (None, "")}
     return environment.get_template("report.html.j2").render(
@@ -77,6 +78,7 @@ def report_html(
         cards=_cards(evaluation),
         remarks=_remarks(evaluation),
         class_rows=_class_rows(evaluation),
+        structure_rows=_structure_rows(evaluation),
         figures={name: Markup(drawing) for name, drawing in _figures(evaluation, curves or (), refinement).items()},
         refinement=refinement,
         epochs=len(curves or ()),
@@ -90,6 +92,11 @@ def report_html(
 def percent(value: float, digits: int = 1) -> str:
     """0.5 → '50.0'; a dash for NaN."""
     return "–" if math.isnan(value) else f"{100 * value:.{digits}f}"
+
+
+def decimal(value: float, digits: int = 2) -> str:
+    """0.5 → '0.50', an integer as it is; a dash for NaN."""
+    return "–" if math.isnan(value) else f"{value}" if isinstance(value, int) else f"{value:.{digits}f}"
 
 
 def plain(value: Any) -> Any:
@@ -141,6 +148,7 @@ def _remarks(evaluation: Evaluation) -> list[str]:
     if trust is not None and trust.expected_error >= 0.02:
         lean = "too sure" if trust.confidence.sum() > trust.correct.sum() else "not sure enough"
         remarks.append(f"The probabilities are {lean}, by {percent(trust.expected_error)} points on average.")
+    remarks += _structure_remarks(evaluation)
     if scores.absent:
         zeroed = percent(scores.mean_iou_absent_as_zero)
         remarks.append(f"Absent from the truth: {', '.join(scores.absent)}; mIoU with them as 0 is {zeroed}.")
@@ -166,6 +174,48 @@ def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
         }
         for i, name in enumerate(scores.names)
     ]
+
+
+def _structure_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """A row for each class, and last their means over classes present in the truth; none where nothing was counted."""
+    structure, edges, scores = evaluation.structure, evaluation.boundaries, evaluation.scores
+    if structure is None:
+        return []
+    unknown = np.full(len(scores.names), math.nan)
+    columns = {
+        "iou": np.asarray(scores.iou),
+        "recall": np.asarray(scores.recall),
+        "boundary": unknown if edges is None else edges.class_boundary_iou,
+        "contour": unknown if edges is None else edges.class_bf_score,
+        "components": structure.components[0],
+        "predicted_components": structure.components[1],
+        "size_distance": structure.size_distance,
+        "holes": structure.holes[0],
+        "predicted_holes": structure.holes[1],
+    }
+    rows: list[dict[str, Any]] = [
+        {"name": name, "absent": name in scores.absent, **{key: values[i].item() for key, values in columns.items()}}
+        for i, name in enumerate(scores.names)
+    ]
+    return [*rows, {"name": "mean of classes", **{key: structure.mean(values) for key, values in columns.items()}}]
+
+
+def _structure_remarks(evaluation: Evaluation) -> list[str]:
+    """Classes that are in over twice, or under half, as many pieces as in the truth, the furthest off first."""
+    if evaluation.structure is None:
+        return []
+    ratios, (truth, predicted) = evaluation.structure.component_ratio, evaluation.structure.components
+    rising = [int(i) for i in np.argsort(ratios)]  # NaN last, and on neither side of a bound
+    remarks = []
+    for what, chosen in (
+        ("Over twice", [i for i in reversed(rising) if ratios[i] > 2]),
+        ("Under half", [i for i in rising if ratios[i] < 0.5]),
+    ):
+        told = [f"{evaluation.scores.names[i]} ({predicted[i]} for {truth[i]})" for i in chosen[:4]]
+        if told:
+            more = f" and {len(chosen) - len(told)} more" if len(chosen) > len(told) else ""
+            remarks.append(f"{what} as many components as in the truth: {', '.join(told)}{more}.")
+    return remarks
 
 
 def _figures(

@@ -6,7 +6,7 @@ for (const table of document.querySelectorAll("table.classes")) {
     const rising = heading.getAttribute("aria-sort") === "descending";
     headings.forEach(other => other.removeAttribute("aria-sort"));
     heading.setAttribute("aria-sort", rising ? "ascending" : "descending");
-    const source = column === 1 ? 2 : column;
+    const source = heading.classList.contains("wide") ? column + 1 : column;
     const order = (a, b) => {
       const [x, y] = [value(a, source), value(b, source)], [m, n] = [parseFloat(x), parseFloat(y)];
       if (source === 0) return y.localeCompare(x);

@@ -61,7 +61,9 @@ def main() -> None:
                     listed = write_share(train, val, share, seed, out / data, most)
                     for way in options.ways.split(","):
                         key = f"{data} 1/{share} seed {seed} {way}"
-                        rows[key] = one_run(way, listed, out / key.replace("/", "-"), weights, seed, options)
+                        rows[key] = one_run(
+                            way, listed, out / key.replace("/", "-").replace(" ", "-"), weights, seed, options
+                        )
                         print(f"{key}: mIoU {rows[key]['mean_iou']:.2f}, {rows[key]['seconds']:.0f} s", flush=True)
     value, details = summary(rows)
     record(

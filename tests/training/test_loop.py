@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,8 +18,10 @@ from safetensors.torch import load_file
 from segfield.data.augmentation import AugmentationConfig
 from segfield.errors import DataError, SettingError
 from segfield.segmenter import Segmenter
+from segfield.training.adversarial_config import AdversarialConfig
 from segfield.training.loop import fit
 from segfield.training.recipe import Recipe
+from segfield.training.semi_supervised_config import SemiSupervisedConfig
 
 SMALL = Recipe(
     data="scenes:count=20,size=32x48",
@@ -142,11 +145,20 @@ def test_folds_cover_the_training_split(tmp_path: Path) -> None:
     assert len(fitted.val) == 4  # 12 training scenes in 3 folds
 
 
+WITHOUT_MASKS = {"unlabelled": "train", "semi_supervised": SemiSupervisedConfig(confidence=0.0, start=0.0)}
+ADVERSARY = {"adversary": "smallfov_light", "adversarial": AdversarialConfig(stride=1, turns=2, normalise=True)}
+
+
 @pytest.mark.thorough
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{}, WITHOUT_MASKS, ADVERSARY, {**WITHOUT_MASKS, **ADVERSARY}],
+    ids=["plain", "no masks", "adversary", "both"],
+)
+def test_two_processes_train_as_one(changes: dict[str, Any], tmp_path: Path) -> None:
     import yaml
 
-    recipe = _recipe(tmp_path / "run", epochs=1, batch_size=2, ema=0.0)
+    recipe = _recipe(tmp_path / "run", epochs=1, batch_size=2, ema=0.0, **changes)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(_lists(recipe.as_dict())))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "segfield"]
     done = subprocess.run(

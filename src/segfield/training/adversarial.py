@@ -34,6 +34,10 @@ WON, LOST = 0.98, 0.02
 """Accuracies from which on an adversary that is right everywhere, or calls everything the same, is remarked on."""
 
 
+SETTLED = 50
+"""Steps before which nothing is remarked on: every adversary begins by calling everything the same."""
+
+
 class Adversarial(Supervised):
     """Minimise the combined loss, and λ times the adversary's doubt that the predicted map is true; train the adversary.
 
@@ -72,7 +76,7 @@ class Adversarial(Supervised):
         self._remarked: set[str] = set()
 
     def begin_step(self, step: int, progress: float) -> None:
-        config = self.config
+        config, self.step = self.config, step
         both_from = config.network_first + config.adversary_first
         turn = (step // config.turns) % 2
         if progress < config.network_first:
@@ -120,6 +124,8 @@ class Adversarial(Supervised):
         return torch.stack(means)
 
     def remarks(self, row: Mapping[str, float]) -> list[str]:
+        if self.step < SETTLED:
+            return []
         true, predicted = (row.get(f"adversary_accuracy_{which}", math.nan) for which in ("true", "predicted"))
         if min(true, predicted) >= WON:
             text = (

@@ -81,13 +81,14 @@ class Preparation:
         resumed = from_first(self.fabric, lambda: self.folder.claim(recipe))
         self.train, self.val = cached(train, recipe), cached(val, recipe)
         self.without: Dataset | None = None
+        self.sums_without: dict[str, str] = {}
         if recipe.unlabelled != "none":
             self.without = cached(open_unlabelled(recipe.unlabelled, dataset), recipe)
         if introduce:
             self._introduce(train, dataset)
         self.measured = as_in_start(recipe.start, self._measured(recipe, resumed))
         check_validation(self.val)
-        self.trained_on = trained_on(recipe, self.measured.checksums)
+        self.trained_on = trained_on(recipe, {**self.sums_without, **self.measured.checksums})
         self.recipe = with_crop(recipe, self.measured)
         if introduce:
             self._say(plan_in_words(recipe, self.recipe, self.measured))
@@ -120,6 +121,8 @@ class Preparation:
                 self.without.show_like(self.train[0].image)
                 sums["unlabelled"] = checksums(self.without)
                 kept = other_than(sums["val"].values(), sums["unlabelled"].values())
+                every = list(sums["unlabelled"].items())
+                self.sums_without = dict(every[index] for index in kept)
             self._check_data(sums, recipe, resumed)
             return found, self.train.like, kept
 

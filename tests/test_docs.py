@@ -177,10 +177,8 @@ def settings_shown() -> list[tuple[str, str]]:
 
 
 def test_every_setting_is_explained_once():
-    from segfield.data.augmentation import AugmentationConfig
-
-    settings = [field.name for field in dataclasses.fields(Recipe) if field.name != "augment"]
-    settings += [f"augment.{field.name}" for field in dataclasses.fields(AugmentationConfig)]
+    settings = [field.name for field in dataclasses.fields(Recipe) if field.name not in Recipe.NESTED]
+    settings += [f"{name}.{field.name}" for name, kind in Recipe.NESTED.items() for field in dataclasses.fields(kind)]
     assert sorted(name for name, _ in settings_shown()) == sorted(settings)
 
 
@@ -189,7 +187,8 @@ def test_defaults_are_those_of_the_recipe():
 
     plain = Recipe(data="x").as_dict()
     for name, shown in settings_shown():
-        value = plain["augment"][name.partition(".")[2]] if name.startswith("augment.") else plain[name]
+        outer, _, inner = name.partition(".")
+        value = plain[outer][inner] if inner else plain[name]
         found = yaml.safe_load(shown.strip("`")) if shown != "required" else "x"
         assert found == (list(value) if isinstance(value, tuple) else value), f"{name}: the page shows {shown}"
 

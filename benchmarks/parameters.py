@@ -24,6 +24,8 @@ def counts() -> Iterator[tuple[str, Any, Any]]:
         ("DeepLab-LargeFOV, 21 classes", "deeplab_largefov", 3, 21, {}, 20_505_429),
         ("DeepLab ASPP-L, 21 classes", "deeplab_aspp_l", 3, 21, {}, 37_877_652),
         ("dilated front end, 21 classes", "dilation_front_end", 3, 21, {}, 134_346_581),
+        ("multi-scale network, 8 classes", "farabet", 3, 8, {}, 861_832),
+        ("multi-scale network with a hidden layer, 8 classes", "farabet", 3, 8, {"hidden": 1000}, 1_632_688),
     ):
         yield f"{what}: parameters", expected, parameters(on_meta(name, bands, classes, **options))
     for what, name, classes, options, expected in (
@@ -51,6 +53,8 @@ def sizes() -> Iterator[tuple[str, Any, Any]]:
     fcn = on_meta("fcn8s", 3, 21).eval()
     for height, width in ((1, 1), (375, 500), (333, 77)):
         yield f"FCN-8s, {height}×{width} in", (height, width), size(fcn(image(3, height, width)))
+    farabet = on_meta("farabet", 3, 8).train()
+    yield "multi-scale network, 240×320 in, in training", (60, 80), size(farabet(image(3, 240, 320)))
     yield from icnet_sizes()
 
 

@@ -16,6 +16,7 @@ TINY: dict[str, dict[str, Any]] = {
     "dilation7": {"width": 2, "fc_channels": 4},
     "dilation8": {"width": 2, "fc_channels": 4, "context": "large"},
     "dilation10": {"width": 2, "fc_channels": 4},
+    "farabet": {"width": 2, "hidden": 8, "activation": "leaky_relu"},
     "fcn32s": {"width": 2, "fc_channels": 4},
     "fcn16s": {"width": 2, "fc_channels": 4, "norm": True},
     "fcn8s": {"width": 2, "fc_channels": 4, "learn_upsampling": True},

@@ -12,9 +12,11 @@ from segfield.models.classifier import Classifier, TrainingOutput
 from tests.models.networks import TINY
 
 every_classifier = pytest.mark.parametrize("name", sorted(CLASSIFIERS))
-ONE_A_FAMILY = {"deeplab_largefov", "deeplab_resnet101", "dilation7", "fcn8s", "icnet", "segnet_basic", "unet_padded"}
+ONE_A_FAMILY = {
+    *("deeplab_largefov", "deeplab_resnet101", "dilation7", "farabet", "fcn8s", "icnet", "segnet_basic", "unet_padded"),
+}
 """One of each source file; its kin share its code, and are exported and compiled in `make test-all`."""
-LONG_EXPORTS = {"deeplab_resnet101", "fcn8s", "icnet"}
+LONG_EXPORTS = {"deeplab_resnet101", "farabet", "fcn8s", "icnet"}
 """Of these, a quarter to half a minute in torch's exporter: compiled here, exported there."""
 quick_exports = pytest.mark.parametrize(
     "name",

@@ -14,6 +14,7 @@ from segfield.models.deeplab_atrous import DeepLab
 from segfield.models.deeplab_vgg import DeepLabMSc, DeepLabVGG
 from segfield.models.dilation import Dilation
 from segfield.models.encoder_decoder import SCNET, EncoderDecoder, SegNetBasic
+from segfield.models.farabet import Farabet
 from segfield.models.fcn import FCN
 from segfield.models.icnet import ICNet
 from segfield.models.pretrained import pretrained_tensors
@@ -33,6 +34,7 @@ CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
     "dilation7": functools.partial(Dilation, layers=7),
     "dilation8": functools.partial(Dilation, layers=8),
     "dilation10": functools.partial(Dilation, layers=10),
+    "farabet": Farabet,
     "fcn32s": functools.partial(FCN, finest=32),
     "fcn16s": functools.partial(FCN, finest=16),
     "fcn8s": FCN,

@@ -54,10 +54,10 @@ def main() -> None:
     parser.add_argument("--weights", help="ImageNet weights of mobilenetv2_100: a file, or imagenet")
     parser.add_argument("--out", default="runs/adversarial", help="folder of the runs, taken up where it stands")
     options = parser.parse_args()
-    from label_shares import SHARED, splits, write_share
+    from label_shares import WEIGHTS, splits, train_and_score, write_share
     from record import RESULTS, record
 
-    weights = options.weights or str(SHARED / "weights" / "mobilenetv2_100.imagenet.safetensors")
+    weights = options.weights or str(WEIGHTS)
     kept = RESULTS / "adversarial.json"
     rows: dict[str, Any] = {}
     costs: dict[str, float] = {}
@@ -77,7 +77,7 @@ def main() -> None:
                     for way in options.ways.split(","):
                         key = f"{data} 1/{share} seed {seed} {way}"
                         place = out / key.replace("/", "-").replace(" ", "-")
-                        rows[key] = one_run(WAYS[way], listed, place, weights, int(seed), options)
+                        rows[key] = train_and_score(WAYS[way], listed, place, weights, int(seed), options)
                         print(f"{key}: mIoU {rows[key]['mean_iou']:.2f}, {rows[key]['seconds']:.0f} s", flush=True)
     value, gains = summary(rows)
     record(
@@ -90,44 +90,6 @@ def main() -> None:
         {"rows": rows, "gains": gains, "costs": costs, "published": PUBLISHED},
         quick=options.quick,
     )
-
-
-def one_run(
-    changes: dict[str, Any], listed: str, out: Path, weights: str, seed: int, options: argparse.Namespace
-) -> dict[str, Any]:
-    """Train with some settings, and score the last weights on the validation images at their own size."""
-    from segfield.commands.train import train
-    from segfield.training.recipe import Recipe
-
-    file = out.parent / f"{out.name}.json"
-    if file.is_file():
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found
-    settings: dict[str, Any] = {
-        "data": listed, "out": str(out), "model": "deeplabv3plus:mobilenetv2_100", "weights": weights, "keep": "last",
-        "options": {"pad_type": "same"}, "loss": "cross_entropy", "batch_size": 8, "steps": options.steps, "seed": seed,
-        "learning_rate": 0.002, "encoder_rate": 0.25, "weight_decay": 0.02, "warmup": 0.03, "clip": 5.0, "ema": 0.99,
-        "validate_every": 1_000_000, "augment": {"crop": [160, 192], "scale": [0.6, 1.6]},
-    }  # fmt: skip
-    if options.quick:
-        settings |= {"weights": "none", "steps": 2, "batch_size": 2, "augment": {"crop": [64, 64]}}
-    began = time.perf_counter()
-    run = train(Recipe.from_dict({**settings, **changes}))
-    if run.evaluation is None:
-        raise SystemExit(f"{out} is finished, but {file} is not there; give another --out")
-    evaluation = run.evaluation
-    row = {
-        "mean_iou": 100 * evaluation.scores.mean_iou,
-        "class_accuracy": 100 * evaluation.scores.mean_class_accuracy,
-        "pixel_accuracy": 100 * evaluation.scores.pixel_accuracy,
-        "interval": [100 * evaluation.mean_iou_interval.low, 100 * evaluation.mean_iou_interval.high],
-        "boundary_iou": 100 * evaluation.boundaries.boundary_iou if evaluation.boundaries else None,
-        "structure": evaluation.as_dict().get("structure"),
-        "steps": settings["steps"],
-        "seconds": time.perf_counter() - began,
-    }
-    file.write_text(json.dumps(row), encoding="utf-8")
-    return row
 
 
 def step_costs(rounds: int = 3, steps: int = 12) -> dict[str, float]:
@@ -171,6 +133,8 @@ def step_costs(rounds: int = 3, steps: int = 12) -> dict[str, float]:
 
 def summary(rows: dict[str, Any]) -> tuple[float, dict[str, Any]]:
     """The largest mean gain of a way over training without, and every gain."""
+    from label_shares import spread
+
     gains: dict[str, list[float]] = {}
     for key, row in rows.items():
         way = next(way for way in sorted(WAYS, key=len, reverse=True) if key.endswith(f" {way}"))
@@ -178,8 +142,8 @@ def summary(rows: dict[str, Any]) -> tuple[float, dict[str, Any]]:
         alone = rows.get(f"{place} without")
         if way != "without" and alone is not None:
             gains.setdefault(way, []).append(row["mean_iou"] - alone["mean_iou"])
-    means = {name: sum(values) / len(values) for name, values in gains.items()}
-    return max(means.values(), default=0.0), {"each": gains, "mean": means}
+    means = {name: spread(values) for name, values in gains.items()}
+    return max((found["mean"] for found in means.values()), default=0.0), {"each": gains, "mean": means}
 
 
 if __name__ == "__main__":

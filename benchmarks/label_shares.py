@@ -1,8 +1,11 @@
-"""A data set of which only a share of the training images keeps its mask, written as a folder as people have it."""
+"""A data set of which a share of the training images keeps its mask, as a folder as people have it; and one training on it."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+WEIGHTS = SHARED / "weights" / "mobilenetv2_100.imagenet.safetensors"
 IGNORED = 255
 
 
@@ -66,3 +70,52 @@ def write_share(train: Any, val: Any, share: int, seed: int, folder: Path, most:
     file = folder / f"share{share}-seed{seed}.csv"
     file.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return str(file)
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Mean of a few differences, and the ends of its 95 % interval by Student's t (the value itself where there is one)."""
+    from scipy.stats import t
+
+    mean = float(np.mean(values))
+    reach = 0.0
+    if len(values) > 1:
+        reach = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
+    return {"mean": mean, "low": mean - reach, "high": mean + reach, "runs": len(values)}
+
+
+def train_and_score(
+    changes: dict[str, Any], listed: str, out: Path, weights: str, seed: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Train with some settings, and score the last weights on the validation images at their own size, once."""
+    from segfield.commands.train import train
+    from segfield.training.recipe import Recipe
+
+    file = out.parent / f"{out.name}.json"
+    if file.is_file():
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    settings: dict[str, Any] = {
+        "data": listed, "out": str(out), "model": "deeplabv3plus:mobilenetv2_100", "weights": weights, "keep": "last",
+        "options": {"pad_type": "same"}, "loss": "cross_entropy", "batch_size": 8, "steps": options.steps, "seed": seed,
+        "learning_rate": 0.002, "encoder_rate": 0.25, "weight_decay": 0.02, "warmup": 0.03, "clip": 5.0, "ema": 0.99,
+        "validate_every": 1_000_000, "augment": {"crop": [160, 192], "scale": [0.6, 1.6]},
+    }  # fmt: skip
+    if options.quick:
+        settings |= {"weights": "none", "steps": 2, "batch_size": 2, "augment": {"crop": [64, 64]}}
+    began = time.perf_counter()
+    run = train(Recipe.from_dict({**settings, **changes}))
+    if run.evaluation is None:
+        raise SystemExit(f"{out} is finished, but {file} is not there; give another --out")
+    evaluation = run.evaluation
+    row = {
+        "mean_iou": 100 * evaluation.scores.mean_iou,
+        "class_accuracy": 100 * evaluation.scores.mean_class_accuracy,
+        "pixel_accuracy": 100 * evaluation.scores.pixel_accuracy,
+        "interval": [100 * evaluation.mean_iou_interval.low, 100 * evaluation.mean_iou_interval.high],
+        "boundary_iou": 100 * evaluation.boundaries.boundary_iou if evaluation.boundaries else None,
+        "structure": evaluation.as_dict().get("structure"),
+        "steps": settings["steps"],
+        "seconds": time.perf_counter() - began,
+    }
+    file.write_text(json.dumps(row), encoding="utf-8")
+    return row

@@ -42,6 +42,12 @@ def table() -> str:
         lines += ["", *lineup_lines(kept["camvid_lineup"]["details"])]
     if "stanford" in kept:
         lines += ["", *stanford_lines(kept["stanford"]["details"])]
+    if "unlabelled" in kept:
+        lines += ["", "Images without masks, MobileNetV2 DeepLabv3+ from ImageNet weights:", ""]
+        lines += way_lines(kept["unlabelled"]["details"]["rows"], "masks alone")
+    if "adversarial" in kept:
+        lines += ["", "Against an adversary, the same network and steps:", ""]
+        lines += way_lines(kept["adversarial"]["details"]["rows"], "without")
     if "crf_rnn" in kept:
         lines += ["", *crf_rnn_lines(kept["crf_rnn"]["details"])]
     if "crf_rnn_speed" in kept:
@@ -55,6 +61,40 @@ def table() -> str:
     if "video_speed" in kept:
         lines += ["", *video_lines(kept["video_speed"]["details"])]
     return "\n".join(lines)
+
+
+def way_lines(rows: dict, plain: str) -> list[str]:
+    """mIoU of each way, mean over seeds, and its gain over the plain one with a 95 % interval over seeds.
+
+    Args:
+        rows: 'DATA 1/SHARE seed N WAY' → what was measured.
+        plain: the way that the others are compared with.
+    """
+    from label_shares import spread
+
+    found: dict[tuple[str, str], dict[str, dict]] = {}
+    for key, row in rows.items():
+        place, _, rest = key.partition(" seed ")
+        seed, _, way = rest.partition(" ")
+        found.setdefault((place, way), {})[seed] = row
+    lines = [
+        "| data, share of masks | way | steps | mIoU | class accuracy | gain in mIoU (95 %) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (place, way), seeds in found.items():
+        mean = {name: sum(row[name] for row in seeds.values()) / len(seeds) for name in ("mean_iou", "class_accuracy")}
+        gains = [
+            row["mean_iou"] - found[place, plain][seed]["mean_iou"]
+            for seed, row in seeds.items()
+            if seed in found.get((place, plain), {})
+        ]
+        gain = ""
+        if way != plain and gains:
+            over = spread(gains)
+            gain = f"{over['mean']:+.1f} ({over['low']:+.1f} to {over['high']:+.1f}, {over['runs']} seeds)"
+        steps = next(iter(seeds.values()))["steps"]
+        lines.append(f"| {place} | {way} | {steps} | {mean['mean_iou']:.1f} | {mean['class_accuracy']:.1f} | {gain} |")
+    return lines
 
 
 def lineup_lines(details: dict) -> list[str]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +42,10 @@ def main() -> None:
     parser.add_argument("--weights", help="ImageNet weights of mobilenetv2_100: a file, or imagenet")
     parser.add_argument("--out", default="runs/unlabelled", help="folder of the runs, taken up where it stands")
     options = parser.parse_args()
-    from label_shares import SHARED, splits, write_share
+    from label_shares import WEIGHTS, splits, train_and_score, write_share
     from record import RESULTS, record
 
-    weights = options.weights or str(SHARED / "weights" / "mobilenetv2_100.imagenet.safetensors")
+    weights = options.weights or str(WEIGHTS)
     kept = RESULTS / "unlabelled.json"
     rows: dict[str, Any] = {}
     if not options.quick and kept.is_file():
@@ -61,9 +60,9 @@ def main() -> None:
                     listed = write_share(train, val, share, seed, out / data, most)
                     for way in options.ways.split(","):
                         key = f"{data} 1/{share} seed {seed} {way}"
-                        rows[key] = one_run(
-                            way, listed, out / key.replace("/", "-").replace(" ", "-"), weights, seed, options
-                        )
+                        place = out / key.replace("/", "-").replace(" ", "-")
+                        changes = settings_of(way, share)
+                        rows[key] = train_and_score(changes, listed, place, weights, seed, options)
                         print(f"{key}: mIoU {rows[key]['mean_iou']:.2f}, {rows[key]['seconds']:.0f} s", flush=True)
     value, details = summary(rows)
     record(
@@ -78,43 +77,16 @@ def main() -> None:
     )
 
 
-def one_run(way: str, listed: str, out: Path, weights: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Train one way, and score the last weights on the validation images at their own size."""
-    from segfield.commands.train import train
-    from segfield.training.recipe import Recipe
-
-    file = out.parent / f"{out.name}.json"
-    if file.is_file():
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found
-    settings: dict[str, Any] = {
-        "data": listed, "out": str(out), "model": "deeplabv3plus:mobilenetv2_100", "weights": weights, "keep": "last",
-        "options": {"pad_type": "same"}, "loss": "cross_entropy", "batch_size": 8, "steps": options.steps, "seed": seed,
-        "learning_rate": 0.002, "encoder_rate": 0.25, "weight_decay": 0.02, "warmup": 0.03, "clip": 5.0, "ema": 0.99,
-        "validate_every": 1_000_000, "augment": {"crop": [160, 192], "scale": [0.6, 1.6]},
-    }  # fmt: skip
-    if options.quick:
-        settings |= {"weights": "none", "steps": 2, "batch_size": 2, "augment": {"crop": [64, 64]}}
-    ways = {name: value for name, value in WAYS[way].items() if name != "unlabelled" or "share1-" not in listed}
-    if "share1-" in listed and "unlabelled" in WAYS[way]:  # every image has its mask: they are taken without once more
-        ways["unlabelled"] = "train"
-    began = time.perf_counter()
-    run = train(Recipe.from_dict({**settings, **ways}))
-    if run.evaluation is None:
-        raise SystemExit(f"{out} is finished, but {file} is not there; give another --out")
-    row = {
-        "mean_iou": 100 * run.evaluation.scores.mean_iou,
-        "pixel_accuracy": 100 * run.evaluation.scores.pixel_accuracy,
-        "interval": [100 * run.evaluation.mean_iou_interval.low, 100 * run.evaluation.mean_iou_interval.high],
-        "steps": settings["steps"],
-        "seconds": time.perf_counter() - began,
-    }
-    file.write_text(json.dumps(row), encoding="utf-8")
-    return row
+def settings_of(way: str, share: int) -> dict[str, Any]:
+    """What a way adds to a recipe; where every image has its mask, they are taken without once more."""
+    settings = WAYS[way]
+    return {**settings, "unlabelled": "train"} if "unlabelled" in settings and share == 1 else settings
 
 
 def summary(rows: dict[str, Any]) -> tuple[float, dict[str, Any]]:
     """Gain of the better way at one eighth (of the smallest share there is, where that was not measured), and all gains."""
+    from label_shares import spread
+
     gains: dict[str, list[float]] = {}
     for key, row in rows.items():
         place, way = next((key.removesuffix(way).strip(), way) for way in WAYS if key.endswith(way))
@@ -122,9 +94,12 @@ def summary(rows: dict[str, Any]) -> tuple[float, dict[str, Any]]:
         if way != "masks alone" and alone is not None:
             share = place.split(" seed ")[0].split(" ")[1]
             gains.setdefault(f"{share} {way}", []).append(row["mean_iou"] - alone["mean_iou"])
-    means = {name: sum(values) / len(values) for name, values in gains.items()}
-    eighth = [mean for name, mean in means.items() if name.startswith("1/8 ")] or list(means.values()) or [0.0]
-    return max(eighth), {"gains": gains, "mean gains": means}
+    means = {name: spread(values) for name, values in gains.items()}
+    eighth = [found["mean"] for name, found in means.items() if name.startswith("1/8 ")]
+    return max(eighth or [found["mean"] for found in means.values()], default=0.0), {
+        "gains": gains,
+        "mean gains": means,
+    }
 
 
 if __name__ == "__main__":

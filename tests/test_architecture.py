@@ -22,6 +22,7 @@ FLOORS = (
     ("segfield.training.adversarial_config", 2),
     ("segfield.training.semi_supervised_config", 2),
     ("segfield.training", 5),
+    ("segfield.forecasting", 5),
     ("segfield.segmenter", 4),
     ("segfield.exported", 4),
     ("segfield.inference", 3),

@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few images and steps; nothing is kept")
     parser.add_argument("--cost", action="store_true", help="measure what a step costs, and nothing else")
+    parser.add_argument("--rounds", type=int, default=3, help="of the steps that are timed")
     parser.add_argument("--data", default="stanford,camvid", help="data sets, divided by commas")
     parser.add_argument("--shares", default="8,4,1", help="one of so many images has its mask")
     parser.add_argument("--seeds", default="0,1,2")
@@ -65,7 +66,7 @@ def main() -> None:
         before = json.loads(kept.read_text(encoding="utf-8"))["details"]
         rows, costs = before["rows"], before["costs"]
     if options.cost:
-        costs = step_costs()
+        costs = step_costs(options.rounds)
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) if options.quick else Path(options.out)
         few = slice(1 if options.quick else None)
@@ -92,7 +93,7 @@ def main() -> None:
     )
 
 
-def step_costs(rounds: int = 3, steps: int = 12) -> dict[str, float]:
+def step_costs(rounds: int, steps: int = 12) -> dict[str, float]:
     """Time of a step as a ratio to a plain one's, by medians: with an adversary, and with as many images without masks."""
     from segfield.commands.train import train
     from segfield.training import loop

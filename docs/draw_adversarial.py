@@ -23,14 +23,14 @@ BETTER, WORSE = (0, 158, 115), (213, 94, 0)
 """Where the second network is right and the first is wrong, and the other way round."""
 
 SHARED: dict[str, Any] = {
-    "data": "scenes:count=10,size=96x144", "model": "unet_padded", "weights": "none", "options": {"width": 16, "levels": 4},
+    "data": "scenes:count=10,size=96x144", "model": "unet_padded", "weights": "none", "options": {"width": 12, "levels": 4},
     "batch_size": 4, "keep": "last", "validate_every": 1000, "learning_rate": 0.003, "precision": "32-true", "ema": 0.99,
     "augment": {"scale": [0.75, 1.5]},
 }  # fmt: skip
 
 WAYS: dict[str, dict[str, Any]] = {
     "masks alone": {},
-    "with an adversary": {"adversary": "largefov", "adversarial": {"weight": 0.1, "stride": 2}},
+    "with an adversary": {"adversary": "smallfov_light", "adversarial": {"weight": 0.1, "stride": 4}},
     "with images without masks": {"unlabelled": "scenes:count=200,size=96x144,seed=7"},
 }
 
@@ -65,7 +65,7 @@ def rows(segmenters: dict[str, Any], count: int = 3) -> np.ndarray:
     return above(*drawn)
 
 
-def main(steps: int = 400) -> None:
+def main(steps: int = 300) -> None:
     with tempfile.TemporaryDirectory() as folder:
         segmenters = {name: trained(Path(folder), name, steps) for name in WAYS}
         save("adversarial.png", rows(segmenters))

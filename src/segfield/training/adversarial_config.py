@@ -20,7 +20,7 @@ class AdversarialConfig:
     """What is judged: class maps; each class map times each band of the image; or class maps with softened true ones."""
     tau: float = 0.9
     """Of scaling: the least probability of the true class in a softened true map."""
-    stride: int = 4
+    stride: int = 8
     """The adversary sees every so many-th pixel of the image, or the network's own grid where that is coarser."""
     loss: Literal["cross_entropy", "hinge", "least_squares"] = "cross_entropy"
     """cross_entropy (the paper's), hinge or least_squares."""

@@ -27,6 +27,10 @@ BOX_AREA, BOX_ASPECT = (0.02, 0.4), (0.3, 1 / 0.3)
 """Of CutMix's rectangle: smallest and largest share of the image, and of height over width (UniMatch's values)."""
 
 
+UNSURE = -100
+"""Label of a pixel that the weak view's answer says nothing about."""
+
+
 class Consistent(Supervised):
     """Minimise the combined loss on images with masks, and the cross-entropy of strong views against weak ones.
 
@@ -57,9 +61,10 @@ class Consistent(Supervised):
         output, logits = self.classified_together(batch.images, strong)
         losses = self.all_losses(output, batch)
         if logits is not None:
-            each = F.cross_entropy(logits.float(), taught, reduction="none")
             known = on_grid(batch.unlabelled.known, *taught.shape[1:]).sum().clamp(min=1)
-            losses["no mask"] = self.weight * (each * sure).sum() / known
+            labels = torch.where(sure, taught, UNSURE)
+            total = F.cross_entropy(logits.float(), labels, reduction="sum", ignore_index=UNSURE)
+            losses["no mask"] = self.weight * total / known
             self._noted.append(torch.stack([sure.sum() / known, losses["no mask"].detach()]))
         yield "classifier", losses
 
@@ -74,9 +79,10 @@ class Consistent(Supervised):
         """Classes and where they count, (U, h, w), on the logits' grid, and the mixed strong views (U, C, H, W)."""
         classifier = self.networks["classifier"]
         classifier.eval()
-        answers = self.classified(unlabelled.weak).logits.float().softmax(dim=1)
+        answers = self.classified(unlabelled.weak).logits.float()
         self.train_mode()
-        sureness, taught = answers.max(dim=1)
+        best, taught = answers.max(dim=1)
+        sureness = (best - answers.logsumexp(dim=1)).exp()
         height, width = taught.shape[1:]
         sure = (sureness >= self.semi.confidence) & on_grid(unlabelled.known, height, width)
         if self.semi.mix == "none":

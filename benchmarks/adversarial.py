@@ -5,7 +5,7 @@ them. The last weights are scored, so that the held-out images choose nothing. T
 training without, the mean over data sets and seeds; beside it the components that each leaves, against the truth's.
 
     python benchmarks/adversarial.py --weights FILE_OF_MOBILENETV2 --out FOLDER
-    python benchmarks/adversarial.py --cost                 # what a step costs, as a ratio to plain training
+    python benchmarks/adversarial_cost.py                   # what a step costs, as a ratio to plain training
 
 A second call with the same --out goes on; rows that are not measured now are kept from the last result. `--quick` takes a few
 images and steps and keeps nothing.
@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +30,11 @@ WAYS: dict[str, dict[str, Any]] = {
     "hinge": {"adversary": "largefov", "adversarial": {"weight": 0.02, "loss": "hinge", "normalise": True}},
 }
 PUBLISHED = {"Stanford Background, from memory": {"without": 51.3, "with": 54.3}}
-COST_GOAL = {"adversary": 1.5, "unlabelled": 2.2}
-
-
-STEP: dict[str, Any] = {
-    "data": "scenes:count=24,size=320x416", "model": "deeplabv3plus:mobilenetv2_100", "weights": "none", "batch_size": 8,
-    "augment": {"crop": [320, 416]},
-}  # fmt: skip
-"""Of the trainings whose steps are timed."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few images and steps; nothing is kept")
-    parser.add_argument("--cost", action="store_true", help="measure what a step costs, and nothing else")
-    parser.add_argument("--rounds", type=int, default=3, help="of the steps that are timed")
     parser.add_argument("--data", default="stanford,camvid", help="data sets, divided by commas")
     parser.add_argument("--shares", default="8,4,1", help="one of so many images has its mask")
     parser.add_argument("--seeds", default="0,1,2")
@@ -61,16 +49,12 @@ def main() -> None:
     weights = options.weights or str(WEIGHTS)
     kept = RESULTS / "adversarial.json"
     rows: dict[str, Any] = {}
-    costs: dict[str, float] = {}
     if not options.quick and kept.is_file():
-        before = json.loads(kept.read_text(encoding="utf-8"))["details"]
-        rows, costs = before["rows"], before["costs"]
-    if options.cost:
-        costs = step_costs(options.rounds)
+        rows = json.loads(kept.read_text(encoding="utf-8"))["details"]["rows"]
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) if options.quick else Path(options.out)
         few = slice(1 if options.quick else None)
-        for data in () if options.cost else options.data.split(",")[few]:
+        for data in options.data.split(",")[few]:
             train, val = splits(data, out)
             for share in options.shares.split(",")[few]:
                 for seed in options.seeds.split(",")[few]:
@@ -88,48 +72,9 @@ def main() -> None:
         "the same network and steps without an adversary; published, from memory: 51.3 to 54.3 on Stanford Background",
         0.0,
         value > 0,
-        {"rows": rows, "gains": gains, "costs": costs, "published": PUBLISHED},
+        {"rows": rows, "gains": gains, "published": PUBLISHED},
         quick=options.quick,
     )
-
-
-def step_costs(rounds: int, steps: int = 12) -> dict[str, float]:
-    """Time of a step as a ratio to a plain one's, by medians: with an adversary, and with as many images without masks."""
-    from segfield.commands.train import train
-    from segfield.training import loop
-    from segfield.training.recipe import Recipe
-
-    cases: dict[str, dict[str, Any]] = {
-        "plain": {},
-        "adversary": WAYS["basic"],
-        "unlabelled": {"unlabelled": "train"},
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    real = loop.Fit._step
-    taken: list[float] = []
-
-    def timed(self: Any, batches: Any) -> Any:
-        began = time.perf_counter()
-        found = real(self, batches)
-        taken.append(time.perf_counter() - began)
-        return found
-
-    loop.Fit._step = timed  # type: ignore[method-assign]
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            for number in range(rounds):
-                for name, changes in cases.items():
-                    taken.clear()
-                    settings = {"out": f"{scratch}/{name}{number}", "steps": steps, **STEP, **changes}
-                    train(Recipe.from_dict(settings))
-                    seconds[name].append(statistics.median(taken[2:]))
-    finally:
-        loop.Fit._step = real  # type: ignore[method-assign]
-    plain = statistics.median(seconds["plain"])
-    costs = {name: statistics.median(values) / plain for name, values in seconds.items() if name != "plain"}
-    for name, cost in costs.items():
-        print(f"a step with {name}: {cost:.2f} times a plain one's time (goal under {COST_GOAL[name]})", flush=True)
-    return costs
 
 
 def summary(rows: dict[str, Any]) -> tuple[float, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Time of a training step as a ratio to a plain one's: with an adversary, and with as many images without masks as with.
 
-DeepLabV3+ on MobileNetV2, batches of 8 crops of 320×416 of drawn scenes; turns alternate, steps are timed in this process, and ratios
-are of medians over rounds. The value is the adversary's (goal under 1.5); images without masks (goal under 2.2) are in
+DeepLabV3+ on MobileNetV2, batches of 8 crops of 320×416 of drawn scenes; turns alternate, steps are timed in this process, and
+ratios are of medians over rounds. The value is the adversary's (goal under 1.5); images without masks (goal under 2.2) are in
 the details, and the goal is met where both are.
 
     python benchmarks/adversarial_cost.py          about ten minutes on two idle cores

@@ -21,8 +21,8 @@ FAULTS = (
     # where samples come from
     Fault("augmentation: class 0 instead of the ignored id outside the image", "data/augment.py",
           "[(labels, self.ignored_id)]", "[(labels, 0)]"),
-    Fault("augmentation: the clamp to the dtype's range forgotten", "data/augment.py",
-          "return image if highest is None else image.clamp_(0, highest)", "return image"),
+    Fault("forecasting: signs count in the gradient difference", "forecasting/losses.py",
+          "target.diff(dim=axis).abs() - predicted.diff(dim=axis).abs()", "target.diff(dim=axis) - predicted.diff(dim=axis)"),
     Fault("augmentation: left-right and top-bottom flips on each other's axis", "data/resample.py",
           "((-1, decisions.flip), (-2, decisions.vertical_flip))", "((-2, decisions.flip), (-1, decisions.vertical_flip))"),
     Fault("colour: the hue turns the other way (a sign)", "data/colour.py",

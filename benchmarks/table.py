@@ -91,7 +91,8 @@ def way_lines(rows: dict, plain: str) -> list[str]:
         gain = ""
         if way != plain and gains:
             over = spread(gains)
-            gain = f"{over['mean']:+.1f} ({over['low']:+.1f} to {over['high']:+.1f}, {over['runs']} seeds)"
+            within = f"{over['low']:+.1f} to {over['high']:+.1f}, {len(gains)} seeds" if len(gains) > 1 else "one seed"
+            gain = f"{over['mean']:+.1f} ({within})"
         steps = next(iter(seeds.values()))["steps"]
         lines.append(f"| {place} | {way} | {steps} | {mean['mean_iou']:.1f} | {mean['class_accuracy']:.1f} | {gain} |")
     return lines

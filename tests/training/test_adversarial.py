@@ -173,9 +173,9 @@ def test_the_adversary_chooses_what_is_trusted() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"input": "scaling", "loss": "hinge", "normalise": True},
+        pytest.param({"input": "scaling", "loss": "hinge", "normalise": True}, marks=pytest.mark.thorough),
         {"decision": "average", "loss": "least_squares", "optimiser": "sgd"},
-        {"turns": 2, "adversary_first": 0.2, "rise": 0.5},
+        pytest.param({"turns": 2, "adversary_first": 0.2, "rise": 0.5}, marks=pytest.mark.thorough),
     ],
     ids=["scaling hinge", "average least squares", "slow"],
 )

@@ -40,6 +40,22 @@ def counts() -> Iterator[tuple[str, Any, Any]]:
         ("SegNet-Basic, 11 classes", "segnet_basic", 1.42, 2),
     ):
         yield f"{what}: million parameters", expected_millions, round(parameters(on_meta(name, 3, 11)) / 1e6, digits)
+    yield from adversary_counts()
+
+
+def adversary_counts() -> Iterator[tuple[str, Any, Any]]:
+    """The adversaries at 63 maps, and what each sees of them."""
+    from segfield.models.adversaries import build_adversary
+
+    for name, expected, field in (
+        ("largefov", 2_387_458, 34),
+        ("largefov_light", 907_778, 34),
+        ("smallfov", 1_609_090, 18),
+        ("smallfov_light", 526_722, 18),
+    ):
+        adversary = build_adversary(name, 63, 3)
+        yield f"adversary {name}, 63 maps: parameters", expected, parameters(adversary)
+        yield f"adversary {name}: field of view", field, adversary.field_of_view
 
 
 def sizes() -> Iterator[tuple[str, Any, Any]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from segfield.classes import ClassTable
+from segfield.data.dataset import Dataset, Sample
 from segfield.data.formats import open_dataset
-from segfield.data.unlabelled import open_unlabelled, other_than
+from segfield.data.unlabelled import check_values, open_unlabelled, other_than
+from segfield.data.value_range import ValueRange
 from segfield.errors import DataError
 from tests.bad_input.folders import picture, truth, write_folder, write_mask
 
@@ -55,6 +60,40 @@ def test_what_is_not_there(data: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
         open_unlabelled(str(tmp_path / "empty"), dataset)
+
+
+class Arrays(Dataset):
+    """Images of these values, 4×4 pixels of one band."""
+
+    classes = ClassTable(("a", "b"))
+    splits = ("all",)
+
+    def __init__(self, *highest: float, dtype: str = "uint16") -> None:
+        self.images = [np.linspace(0, high, 16).reshape(1, 4, 4).astype(dtype) for high in highest]
+
+    @property
+    def names(self) -> list[str]:
+        return [f"image{number}" for number in range(len(self.images))]
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(self.names[index], self.images[index])
+
+    def split(self, name: str) -> Dataset:
+        return self
+
+    def describe(self) -> str:
+        return "arrays"
+
+
+def test_values_must_mean_the_same() -> None:
+    twelve = ValueRange("uint16", 4095.0)
+    check_values(Arrays(100, 3000), twelve)
+    with pytest.raises(DataError, match=r"65535.*4095.*--unlabelled"):
+        check_values(Arrays(100, 60000), twelve)
+    with pytest.raises(DataError, match="one range"):
+        check_values(Arrays(100, 3000), ValueRange("uint16", 65535.0))
+    with pytest.raises(DataError, match="image1"):
+        check_values(Arrays(1.0, math.nan, dtype="float32"), ValueRange("float32", 1.0))
 
 
 def test_images_to_judge_on_are_found_by_their_pixels() -> None:

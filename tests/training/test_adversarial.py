@@ -215,21 +215,6 @@ def test_its_optimiser() -> None:
     assert sgd.param_groups[0]["momentum"] == 0.99 and sgd.param_groups[0]["weight_decay"] == 5e-4
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"weight": -1.0}, "adversarial.weight"),
-        ({"input": "produkt"}, "product"),
-        ({"stride": 3}, "power of two"),
-        ({"network_first": 0.5, "adversary_first": 0.5}, "lower one"),
-        ({"loss": "hing"}, "hinge"),
-    ],
-)
-def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingError, match=message):
-        AdversarialConfig(**settings)
-
-
 def test_a_recipe_keeps_its_adversary() -> None:
     recipe = dataclasses.replace(RECIPE, adversarial=AdversarialConfig(input="product", weight=2.0))
     again = Recipe.from_dict(json.loads(json.dumps(recipe.as_dict())))

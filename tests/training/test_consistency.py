@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segfield.commands.train import train
-from segfield.errors import SettingError
 from segfield.losses import build_loss
 from segfield.models.classifier import Classifier
 from segfield.segmenter import Scaling
@@ -112,17 +111,3 @@ def test_a_training_says_what_it_trusts(tmp_path: Path, capsys: pytest.CaptureFi
     rows = RunFolder(tmp_path / "run").read_curves()
     assert rows[-1]["trusted_share"] > 0.5 and rows[-1]["unlabelled_loss"] > 0
     assert "without masks" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"ratio": 0.0}, "ratio"),
-        ({"confidence": 1.5}, "confidence"),
-        ({"mix": "cutmixx"}, "cutmix"),
-        ({"weight": -1}, "weight"),
-    ],
-)
-def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingError, match=message):
-        SemiSupervisedConfig(**settings)

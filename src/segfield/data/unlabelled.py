@@ -10,6 +10,7 @@ from segfield.data.dataset import Dataset, Sample, unknown_split
 from segfield.data.formats import open_dataset
 from segfield.data.formats.folder import open_folder
 from segfield.data.records import UNLABELLED, FileDataset
+from segfield.data.value_range import RangeMeter, ValueRange
 from segfield.errors import DataError, SegfieldError
 
 
@@ -92,3 +93,26 @@ def other_than(judged: Iterable[str], checksums: Iterable[str]) -> list[int]:
     """
     images = {checksum[:8] for checksum in judged}
     return [index for index, checksum in enumerate(checksums) if checksum[:8] not in images]
+
+
+def check_values(dataset: Dataset, values: ValueRange) -> None:
+    """Whether images without masks can be taken as those with masks are: numbers, in a range of about the same size.
+
+    Args:
+        dataset: of the images without masks, in the bands and dtype of the others.
+        values: what the numbers of the images with masks mean.
+
+    Raises:
+        DataError: if an image holds NaN or infinity, or the ranges are more than twice as large or small as one another.
+    """
+    if values.kind == "uint8":
+        return
+    meter = RangeMeter()
+    for sample in dataset:
+        meter.add(sample.image, sample.name)
+    found = meter.found()
+    if not 0.5 <= found.span / values.span <= 2:
+        raise DataError(
+            f"the images without masks hold values of {found.black:g} to {found.white:g}, those with masks of "
+            f"{values.black:g} to {values.white:g}; bring them to one range, or name other images with --unlabelled"
+        )

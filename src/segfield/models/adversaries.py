@@ -6,6 +6,8 @@ The four with a field of view in their name are those of the paper's Pascal VOC 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,7 +42,7 @@ WIDTHS = (64, 128, 256, 512)
 ADVERSARIES = (*LAYERS, "stanford", "fully_convolutional")
 
 
-class Adversary(nn.Module):
+class Adversary(nn.Module, ABC):
     """Label maps, and the image for those that look at it → how true each place looks.
 
     Attributes:
@@ -53,9 +55,9 @@ class Adversary(nn.Module):
     field_of_view: int = 1
     wants_image: bool = False
 
+    @abstractmethod
     def forward(self, maps: Tensor, image: Tensor | None = None) -> Tensor:
         """(B, M, H, W), and (B, C, H, W) where it is wanted → (B, 1, h, w) logits, above 0 for what looks true."""
-        raise NotImplementedError
 
 
 class ConvolutionalAdversary(Adversary):

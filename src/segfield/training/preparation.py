@@ -16,7 +16,7 @@ from segfield.data.cache import CachedDataset
 from segfield.data.dataset import Dataset
 from segfield.data.formats import open_dataset
 from segfield.data.records import UNLABELLED
-from segfield.data.unlabelled import open_unlabelled, other_than
+from segfield.data.unlabelled import check_values, open_unlabelled, other_than
 from segfield.errors import DataError
 from segfield.losses import CombinedLoss
 from segfield.machine import usable_threads
@@ -120,6 +120,7 @@ class Preparation:
             if isinstance(self.without, CachedDataset):
                 self.without.show_like(self.train[0].image)
                 sums["unlabelled"] = checksums(self.without)
+                check_values(self.without, found.values)
                 kept = other_than(sums["val"].values(), sums["unlabelled"].values())
                 every = list(sums["unlabelled"].items())
                 self.sums_without = dict(every[index] for index in kept)

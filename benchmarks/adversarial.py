@@ -13,10 +13,6 @@ images and steps and keeps nothing.
 
 from __future__ import annotations
 
-import argparse
-import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -33,38 +29,14 @@ PUBLISHED = {"Stanford Background, from memory": {"without": 51.3, "with": 54.3}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few images and steps; nothing is kept")
-    parser.add_argument("--data", default="stanford,camvid", help="data sets, divided by commas")
-    parser.add_argument("--shares", default="8,4,1", help="one of so many images has its mask")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--ways", default="without,basic")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--weights", help="ImageNet weights of mobilenetv2_100: a file, or imagenet")
-    parser.add_argument("--out", default="runs/adversarial", help="folder of the runs, taken up where it stands")
-    options = parser.parse_args()
-    from label_shares import WEIGHTS, splits, train_and_score, write_share
-    from record import RESULTS, record
+    from label_shares import arguments, gains, measured_rows, spread
+    from record import record
 
-    weights = options.weights or str(WEIGHTS)
-    kept = RESULTS / "adversarial.json"
-    rows: dict[str, Any] = {}
-    if not options.quick and kept.is_file():
-        rows = json.loads(kept.read_text(encoding="utf-8"))["details"]["rows"]
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) if options.quick else Path(options.out)
-        few = slice(1 if options.quick else None)
-        for data in options.data.split(",")[few]:
-            train, val = splits(data, out)
-            for share in options.shares.split(",")[few]:
-                for seed in options.seeds.split(",")[few]:
-                    listed = write_share(train, val, int(share), int(seed), out / data, 12 if options.quick else None)
-                    for way in options.ways.split(","):
-                        key = f"{data} 1/{share} seed {seed} {way}"
-                        place = out / key.replace("/", "-").replace(" ", "-")
-                        rows[key] = train_and_score(WAYS[way], listed, place, weights, int(seed), options)
-                        print(f"{key}: mIoU {rows[key]['mean_iou']:.2f}, {rows[key]['seconds']:.0f} s", flush=True)
-    value, gains = summary(rows)
+    options = arguments(__doc__ or "", "adversarial", "8,4,1", "without,basic")
+    rows = measured_rows("adversarial", options, lambda way, _: WAYS[way])
+    means = {f"{place} {way}": spread(values) for (place, way), values in gains(rows, "without").items()}
+    by_way = {way: [found["mean"] for name, found in means.items() if name.endswith(f" {way}")] for way in WAYS}
+    value = max((sum(values) / len(values) for values in by_way.values() if values), default=0.0)
     record(
         "adversarial",
         value,
@@ -72,24 +44,9 @@ def main() -> None:
         "the same network and steps without an adversary; published, from memory: 51.3 to 54.3 on Stanford Background",
         0.0,
         value > 0,
-        {"rows": rows, "gains": gains, "published": PUBLISHED},
+        {"rows": rows, "gains": means, "published": PUBLISHED},
         quick=options.quick,
     )
-
-
-def summary(rows: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-    """The largest mean gain of a way over training without, and every gain."""
-    from label_shares import spread
-
-    gains: dict[str, list[float]] = {}
-    for key, row in rows.items():
-        way = next(way for way in sorted(WAYS, key=len, reverse=True) if key.endswith(f" {way}"))
-        place = key.removesuffix(f" {way}")
-        alone = rows.get(f"{place} without")
-        if way != "without" and alone is not None:
-            gains.setdefault(way, []).append(row["mean_iou"] - alone["mean_iou"])
-    means = {name: spread(values) for name, values in gains.items()}
-    return max((found["mean"] for found in means.values()), default=0.0), {"each": gains, "mean": means}
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tarfile
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,67 @@ def write_share(train: Any, val: Any, share: int, seed: int, folder: Path, most:
     return str(file)
 
 
+def arguments(text: str, name: str, shares: str, ways: str) -> argparse.Namespace:
+    """The options of a benchmark over shares of the masks, whose docstring and name are given with its usual shares and ways."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few images and steps; nothing is kept")
+    parser.add_argument("--data", default="stanford,camvid", help="data sets, divided by commas")
+    parser.add_argument("--shares", default=shares, help="one of so many images has its mask")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--ways", default=ways)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument(
+        "--weights", default=str(WEIGHTS), help="ImageNet weights of mobilenetv2_100: a file, or imagenet"
+    )
+    parser.add_argument("--out", default=f"runs/{name}", help="folder of the runs, taken up where it stands")
+    return parser.parse_args()
+
+
+def measured_rows(
+    name: str, options: argparse.Namespace, changes: Callable[[str, int], dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """'DATA 1/SHARE seed N WAY' → what was measured: of the result kept before, and of what the options ask for.
+
+    Args:
+        name: of the benchmark.
+        options: see `arguments`.
+        changes: (way, share) → settings that differ from the common ones.
+    """
+    from record import RESULTS
+
+    kept = RESULTS / f"{name}.json"
+    rows: dict[str, dict[str, Any]] = {}
+    if not options.quick and kept.is_file():
+        rows = json.loads(kept.read_text(encoding="utf-8"))["details"]["rows"]
+    few = slice(1 if options.quick else None)
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) if options.quick else Path(options.out)
+        for data in options.data.split(",")[few]:
+            train, val = splits(data, out)
+            for share, seed in itertools.product(
+                map(int, options.shares.split(",")[few]), map(int, options.seeds.split(",")[few])
+            ):
+                listed = write_share(train, val, share, seed, out / data, 12 if options.quick else None)
+                for way in options.ways.split(","):
+                    key = f"{data} 1/{share} seed {seed} {way}"
+                    place = out / key.replace("/", "-").replace(" ", "-")
+                    rows[key] = train_and_score(changes(way, share), listed, place, options.weights, seed, options)
+                    print(f"{key}: mIoU {rows[key]['mean_iou']:.2f}, {rows[key]['seconds']:.0f} s", flush=True)
+    return rows
+
+
+def gains(rows: dict[str, dict[str, Any]], plain: str) -> dict[tuple[str, str], list[float]]:
+    """(DATA 1/SHARE, WAY) → mIoU minus that of the plain way, of each seed that has both at the same number of steps."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for key, row in rows.items():
+        place, _, rest = key.partition(" seed ")
+        seed, _, way = rest.partition(" ")
+        alone = rows.get(f"{place} seed {seed} {plain}")
+        if way != plain and alone is not None and alone["steps"] == row["steps"]:
+            found.setdefault((place, way), []).append(row["mean_iou"] - alone["mean_iou"])
+    return found
+
+
 def spread(values: list[float]) -> dict[str, float]:
     """Mean of a few differences, and the ends of its 95 % interval by Student's t (the value itself where there is one)."""
     from scipy.stats import t
@@ -93,6 +157,8 @@ def train_and_score(
     file = out.parent / f"{out.name}.json"
     if file.is_file():
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if found["steps"] != options.steps:
+            raise SystemExit(f"{file} is of {found['steps']} steps, not {options.steps}; give another --out")
         return found
     settings: dict[str, Any] = {
         "data": listed, "out": str(out), "model": "deeplabv3plus:mobilenetv2_100", "weights": weights, "keep": "last",

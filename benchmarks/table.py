@@ -70,8 +70,9 @@ def way_lines(rows: dict, plain: str) -> list[str]:
         rows: 'DATA 1/SHARE seed N WAY' → what was measured.
         plain: the way that the others are compared with.
     """
-    from label_shares import spread
+    from label_shares import gains, spread
 
+    over_plain = gains(rows, plain)
     found: dict[tuple[str, str], dict[str, dict]] = {}
     for key, row in rows.items():
         place, _, rest = key.partition(" seed ")
@@ -83,15 +84,12 @@ def way_lines(rows: dict, plain: str) -> list[str]:
     ]
     for (place, way), seeds in found.items():
         mean = {name: sum(row[name] for row in seeds.values()) / len(seeds) for name in ("mean_iou", "class_accuracy")}
-        gains = [
-            row["mean_iou"] - found[place, plain][seed]["mean_iou"]
-            for seed, row in seeds.items()
-            if seed in found.get((place, plain), {})
-        ]
         gain = ""
-        if way != plain and gains:
-            over = spread(gains)
-            within = f"{over['low']:+.1f} to {over['high']:+.1f}, {len(gains)} seeds" if len(gains) > 1 else "one seed"
+        if (place, way) in over_plain:
+            over = spread(over_plain[place, way])
+            within = (
+                f"{over['low']:+.1f} to {over['high']:+.1f}, {over['runs']} seeds" if over["runs"] > 1 else "one seed"
+            )
             gain = f"{over['mean']:+.1f} ({within})"
         steps = next(iter(seeds.values()))["steps"]
         lines.append(f"| {place} | {way} | {steps} | {mean['mean_iou']:.1f} | {mean['class_accuracy']:.1f} | {gain} |")
